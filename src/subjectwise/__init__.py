@@ -1,0 +1,34 @@
+"""subjectwise tells which subject a question belongs to: the name and an honest probability."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from subjectwise.classifier import Classifier as Classifier
+    from subjectwise.errors import SubjectwiseError as SubjectwiseError
+    from subjectwise.labels import LabelSet as LabelSet
+    from subjectwise.records import Prediction as Prediction
+    from subjectwise.records import Question as Question
+
+# Names are loaded when they are first used: `import subjectwise` must not wait for torch.
+_HOMES = {
+    "Classifier": "classifier",
+    "LabelSet": "labels",
+    "Prediction": "records",
+    "Question": "records",
+    "SubjectwiseError": "errors",
+}
+
+__all__ = ["Classifier", "LabelSet", "Prediction", "Question", "SubjectwiseError", "__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("subjectwise")
+    if name in _HOMES:
+        return getattr(import_module(f"subjectwise.{_HOMES[name]}"), name)
+    raise AttributeError(f"module 'subjectwise' has no attribute {name!r}")

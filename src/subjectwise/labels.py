@@ -1,0 +1,102 @@
+"""The set of labels: names, their order, how each is spelled as an answer. Knows nothing about tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from subjectwise.errors import DataError
+
+MMLU_PRO_LABELS = (
+    "biology",
+    "business",
+    "chemistry",
+    "computer science",
+    "economics",
+    "engineering",
+    "health",
+    "history",
+    "law",
+    "math",
+    "other",
+    "philosophy",
+    "physics",
+    "psychology",
+)
+
+
+def fold_label(name: str) -> str:
+    """`name` as it is compared with others: case and surrounding or repeated space do not count."""
+    return " ".join(name.split()).casefold()
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """An ordered set of label names, with an optional description for each.
+
+    Raises:
+        DataError: fewer than two names, an empty name, a name with a line break,
+            or two names that are equal once case and space are folded.
+    """
+
+    names: tuple[str, ...]
+    descriptions: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if len(self.names) < 2:
+            raise DataError(f"A label set needs at least two labels; this one has {len(self.names)}.")
+        seen: dict[str, str] = {}
+        for name in self.names:
+            if not name.strip() or "\n" in name:
+                raise DataError(f"The label {name!r} is empty or holds a line break; give it a one-line name.")
+            twin = seen.setdefault(fold_label(name), name)
+            if twin is not name:
+                raise DataError(f"The labels {twin!r} and {name!r} are equal once case and space are folded; keep one.")
+        unknown = sorted(set(self.descriptions) - set(self.names))
+        if unknown:
+            raise DataError(f"A description is given for {unknown[0]!r}, which is not one of the labels.")
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def index(self, name: str) -> int:
+        """Position of `name`; DataError when it is not one of the labels."""
+        try:
+            return self.names.index(name)
+        except ValueError:
+            raise DataError(f"{name!r} is not one of the labels: {', '.join(self.names)}.") from None
+
+    def answer(self, name: str) -> str:
+        """`name` as the model spells it: with a leading space, so that it follows "A:" as a word does."""
+        return f" {name}"
+
+    @classmethod
+    def from_names(cls, names: Iterable[str]) -> LabelSet:
+        """The distinct `names` in alphabetical order, which is the order the reference lists them in."""
+        return cls(tuple(sorted(set(names))))
+
+    @classmethod
+    def from_yaml(cls, path: Path | str) -> LabelSet:
+        """Reads a list of names, or a mapping `labels:` from name to description (which may be empty)."""
+        try:
+            content: Any = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
+            raise DataError(f"The labels in {path} cannot be read: {' '.join(str(error).split())}") from error
+        if isinstance(content, dict):
+            unknown = sorted(set(map(str, content)) - {"labels"})
+            if unknown:
+                raise DataError(f"{path} has the unknown key {unknown[0]!r}; it may hold only 'labels'.")
+            content = content.get("labels")
+        if isinstance(content, dict):
+            described = {str(name): str(text) for name, text in content.items() if text}
+            return cls(tuple(map(str, content)), described)
+        if not isinstance(content, list) or not all(isinstance(name, str) for name in content):
+            raise DataError(f"{path} must hold a list of label names, or 'labels:' with a name a line.")
+        return cls(tuple(content))

@@ -1,0 +1,113 @@
+"""The records that travel through the package, and the face that everything that predicts shows."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import numpy.typing as npt
+
+from subjectwise.errors import QuestionError
+
+FloatArray = npt.NDArray[np.float64]
+
+# Far above any real question (the longest of MMLU-Pro has 4,671), low enough to catch a file given as a question.
+MAX_CHARACTERS = 50_000
+
+CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question and its answer options, if it has any. Text is NFC-normalised and stripped.
+
+    Raises:
+        QuestionError: the text is empty, longer than 50,000 characters with its options,
+            or holds control characters other than tab and line breaks.
+    """
+
+    text: str
+    options: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.text, str):
+            raise QuestionError(f"A question must be text, not {type(self.text).__name__}.")
+        object.__setattr__(self, "text", unicodedata.normalize("NFC", self.text).strip())
+        options = (unicodedata.normalize("NFC", str(option)).strip() for option in self.options)
+        object.__setattr__(self, "options", tuple(options))
+        whole = "".join((self.text, *self.options))
+        if not self.text:
+            raise QuestionError("The question is empty; give it at least one word.")
+        if len(whole) > MAX_CHARACTERS:
+            raise QuestionError(
+                f"The question has {len(whole):,} characters; the limit is {MAX_CHARACTERS:,}. "
+                "To classify a file of questions, use --input."
+            )
+        if found := CONTROL_CHARACTERS.search(whole):
+            raise QuestionError(f"The question holds the control character {found.group()!r}; remove it.")
+        try:
+            whole.encode("utf-8")
+        except UnicodeEncodeError:
+            raise QuestionError("The question holds half of a character (a lone surrogate); remove it.") from None
+
+
+@dataclass(frozen=True)
+class Example:
+    """A question whose label is known, as one row of a data set."""
+
+    row_id: str
+    question: Question
+    label: str
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer to one question.
+
+    Attributes:
+        label: the label of highest probability.
+        score: its calibrated probability, 0 to 1.
+        scores: every label's calibrated probability, in label order; they sum to 1.
+        label_mass: the probability that the model gives to any label at all, before normalising, 0 to 1;
+            near 0 when the text is none of these. None where the predictor has no such notion.
+    """
+
+    question: str
+    label: str
+    score: float
+    scores: dict[str, float] = field(repr=False)
+    label_mass: float | None = None
+
+    def top(self, k: int) -> list[tuple[str, float]]:
+        """The `k` most probable labels with their probabilities, best first."""
+        return sorted(self.scores.items(), key=lambda item: -item[1])[:k]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "question": self.question,
+            "label": self.label,
+            "score": self.score,
+            "scores": self.scores,
+            "label_mass": self.label_mass,
+        }
+
+
+def as_question(value: Question | str) -> Question:
+    return value if isinstance(value, Question) else Question(value)
+
+
+@runtime_checkable
+class Predictor(Protocol):
+    """What evaluation, serving and comparison ask of anything that classifies: scikit-learn's two members."""
+
+    @property
+    def classes_(self) -> Sequence[str] | npt.NDArray[Any]: ...
+
+    def predict_proba(self, questions: Sequence[Question | str]) -> FloatArray:
+        """Calibrated probabilities, [questions, labels], rows summing to 1, columns in `classes_` order."""
+        ...

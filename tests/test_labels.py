@@ -1,0 +1,51 @@
+from pathlib import Path
+
+import pytest
+
+from subjectwise.errors import DataError
+from subjectwise.labels import LabelSet
+
+
+def test_answers_begin_with_a_space_and_order_is_kept() -> None:
+    labels = LabelSet(("physics", "computer science"))
+    assert [labels.answer(name) for name in labels] == [" physics", " computer science"]
+    assert labels.index("computer science") == 1
+    assert LabelSet.from_names(["b", "a", "b"]).names == ("a", "b")
+
+
+@pytest.mark.parametrize(
+    ("names", "part"),
+    [
+        (("law",), "at least two"),
+        (("law", " "), "empty"),
+        (("law", "a\nb"), "line break"),
+        (("Law", "law"), "equal once case"),
+        (("computer  science", "Computer science"), "equal once case"),
+    ],
+)
+def test_bad_sets_are_refused(names: tuple[str, ...], part: str) -> None:
+    with pytest.raises(DataError, match=part):
+        LabelSet(names)
+
+
+def test_unknown_label_is_named() -> None:
+    with pytest.raises(DataError, match="'art' is not one of"):
+        LabelSet(("law", "math")).index("art")
+
+
+def test_yaml(tmp_path: Path) -> None:
+    path = tmp_path / "labels.yaml"
+    path.write_text("labels:\n  refund: money back\n  delivery:\n", encoding="utf-8")
+    labels = LabelSet.from_yaml(path)
+    assert labels.names == ("refund", "delivery")
+    assert dict(labels.descriptions) == {"refund": "money back"}
+    path.write_text("[refund, delivery]", encoding="utf-8")
+    assert LabelSet.from_yaml(path).names == ("refund", "delivery")
+
+
+@pytest.mark.parametrize("text", ["labels: [a, b]\nlabel: 1", "a: b", "3", "[1, 2]", "[a, b"])
+def test_bad_yaml_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "labels.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(DataError):
+        LabelSet.from_yaml(path)
