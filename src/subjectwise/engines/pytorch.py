@@ -1,0 +1,248 @@
+"""The PyTorch engine: one forward pass with a cached prefix. Knows token ids; knows no strings and no labels.
+
+Training reads rows through the same two functions, so that what is trained is what is scored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from subjectwise.errors import BaseModelError
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """The prompt's constant start, and its keys and values where the model can share them.
+
+    `layers` holds a pair [1, heads, prefix, head size] a layer, never mutated. It is None where nothing is
+    shared; each row is then read with the prefix in front of it.
+    """
+
+    ids: list[int]
+    layers: list[tuple[Tensor, Tensor]] | None
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The hidden states of a batch of rows.
+
+    Attributes:
+        last: at each row's last token, [rows, hidden].
+        tail: at each token of the tail, [rows, tail, hidden].
+    """
+
+    last: Tensor
+    tail: Tensor
+
+
+@dataclass(frozen=True)
+class Tail:
+    """A tree of tokens that is read after every row: for each its id, and its parent's place in the tail or -1."""
+
+    ids: list[int]
+    parents: list[int]
+
+    def depths(self) -> list[int]:
+        found: list[int] = []
+        for parent in self.parents:
+            found.append(0 if parent < 0 else found[parent] + 1)
+        return found
+
+    def paths(self) -> list[list[int]]:
+        """The ids from the row to each token, itself included."""
+        found: list[list[int]] = []
+        for token, parent in zip(self.ids, self.parents, strict=True):
+            found.append([*(found[parent] if parent >= 0 else []), token])
+        return found
+
+    def visible(self) -> Tensor:
+        """[tail, tail], true where a token sees another: itself and its ancestors."""
+        seen = torch.eye(len(self.ids), dtype=torch.bool)
+        for place, parent in enumerate(self.parents):
+            if parent >= 0:
+                seen[place] |= seen[parent]
+        return seen
+
+
+NO_TAIL = Tail([], [])
+
+
+def decoder_of(model: Any) -> Any:
+    """The model without its output head; under PEFT the adapted layers are inside it."""
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return inner.get_decoder()
+
+
+def shares_prefix(model: Any) -> bool:
+    """Whether every layer keeps keys and values for the whole text: no sliding window, no recurrent state."""
+    from transformers.cache_utils import DynamicCache, DynamicLayer
+
+    layers = DynamicCache(config=decoder_of(model).config).layers
+    return bool(layers) and all(type(layer) is DynamicLayer for layer in layers)
+
+
+def read_prefix(model: Any, ids: Sequence[int], share: bool = True) -> Prefix:
+    """Reads the prefix once. Gradients flow through it where they are enabled."""
+    from transformers.cache_utils import DynamicCache
+
+    ids = list(ids)
+    if not share or not ids or not shares_prefix(model):
+        return Prefix(ids, None)
+    decoder = decoder_of(model)
+    cache = DynamicCache(config=decoder.config)
+    tokens = torch.tensor([ids], device=decoder.device)  # [1, prefix]
+    decoder(input_ids=tokens, past_key_values=cache, use_cache=True)
+    return Prefix(ids, [(layer.keys, layer.values) for layer in cache.layers])
+
+
+def read_rows(model: Any, prefix: Prefix, rows: Sequence[Sequence[int]]) -> Tensor:
+    """Hidden states of right-padded rows, [rows, longest, hidden]; without those of the prefix.
+
+    Padding stands to the right, where no token of the row sees it.
+    """
+    decoder = decoder_of(model)
+    start = len(prefix.ids)
+    if prefix.layers is None:
+        tokens = _padded([[*prefix.ids, *row] for row in rows], decoder.device)  # [rows, prefix + longest]
+        hidden: Tensor = decoder(input_ids=tokens, use_cache=False).last_hidden_state
+        return hidden[:, start:]
+    tokens = _padded(rows, decoder.device)  # [rows, longest]
+    return _read_after(decoder, prefix, tokens, _positions(tokens, start), torch.ones_like(tokens))
+
+
+def read_rows_with_tail(model: Any, prefix: Prefix, rows: Sequence[Sequence[int]], tail: Tail = NO_TAIL) -> Rows:
+    """The hidden states that scoring reads: each row's last, and those of a tree of tokens after the row.
+
+    All branches of the tree are read in the same pass; the mask lets each see the row and its own ancestors.
+    """
+    if not tail.ids:
+        hidden = _last_states(model, prefix, rows)
+        return Rows(hidden, hidden[:, None][:, :0])
+    if not shares_prefix(model):
+        # One mask cannot serve layers with windows and layers without; each branch becomes a row of its own.
+        places = [_last_states(model, prefix, [[*row, *path] for row in rows]) for path in [[], *tail.paths()]]
+        return Rows(places[0], torch.stack(places[1:], dim=1))
+    decoder = decoder_of(model)
+    every = torch.arange(len(rows))
+    shared = prefix if prefix.layers is not None else Prefix([], None)
+    own = rows if prefix.layers is not None else [[*prefix.ids, *row] for row in rows]
+    lengths = torch.tensor([len(row) for row in own])
+    start, size = len(shared.ids), len(tail.ids)
+    text = _padded(own, decoder.device)  # [rows, longest]
+    longest = text.shape[1]
+    tokens = torch.cat([text, torch.tensor([tail.ids], device=text.device).expand(len(own), -1)], dim=1)
+    tail_positions = lengths[:, None] + torch.tensor(tail.depths())[None]  # [rows, tail]
+    positions = torch.cat([torch.arange(longest).expand(len(own), -1), tail_positions], dim=1) + start
+    seen = torch.zeros(len(own), longest + size, start + longest + size, dtype=torch.bool)
+    seen[:, :, :start] = True
+    seen[:, :longest, start : start + longest] = torch.ones(longest, longest, dtype=torch.bool).tril()
+    seen[:, longest:, start : start + longest] = (torch.arange(longest)[None] < lengths[:, None])[:, None]
+    seen[:, longest:, start + longest :] = tail.visible()
+    mask = torch.zeros(seen.shape, dtype=decoder.dtype).masked_fill(~seen, torch.finfo(decoder.dtype).min)
+    hidden = _read_after(decoder, shared, tokens, positions.to(text.device), mask[:, None].to(text.device))
+    return Rows(hidden[every, lengths - 1], hidden[:, longest:])
+
+
+def _last_states(model: Any, prefix: Prefix, rows: Sequence[Sequence[int]]) -> Tensor:
+    """The hidden state of each row's last token, [rows, hidden]."""
+    hidden = read_rows(model, prefix, rows)
+    return hidden[torch.arange(len(rows)), torch.tensor([len(row) for row in rows]) - 1]
+
+
+def _read_after(decoder: Any, prefix: Prefix, tokens: Tensor, positions: Tensor, mask: Tensor) -> Tensor:
+    """One pass over `tokens` with the prefix's keys and values in front. `mask` is [rows, tokens] or 4-dimensional."""
+    from transformers.cache_utils import DynamicCache
+
+    cache = None
+    if prefix.layers is not None:
+        cache = DynamicCache(config=decoder.config)
+        for number, (keys, values) in enumerate(prefix.layers):
+            # An expanded view: the rows' own keys are appended to a copy, the prefix's stay as they are.
+            cache.update(keys.expand(len(tokens), -1, -1, -1), values.expand(len(tokens), -1, -1, -1), number)
+        if mask.ndim == 2:
+            mask = torch.cat([mask.new_ones(len(tokens), len(prefix.ids)), mask], dim=1)
+    hidden: Tensor = decoder(
+        input_ids=tokens,
+        attention_mask=mask,
+        position_ids=positions,
+        past_key_values=cache,
+        use_cache=cache is not None,
+    ).last_hidden_state
+    return hidden
+
+
+def _padded(rows: Sequence[Sequence[int]], device: torch.device) -> Tensor:
+    """[rows, longest]; padded with 0, which no token of a row sees."""
+    return torch.nn.utils.rnn.pad_sequence([torch.tensor(row) for row in rows], batch_first=True).to(device)
+
+
+def _positions(tokens: Tensor, start: int) -> Tensor:
+    return (torch.arange(tokens.shape[1], device=tokens.device) + start).expand(len(tokens), -1)
+
+
+def output_logits(model: Any, hidden: Tensor, weight: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
+    """Logits over the vocabulary in float32, [..., vocabulary], from hidden states [..., hidden].
+
+    `weight` and `bias` may be given as float32 copies of the head's, to convert them once and not a batch.
+    """
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    head = inner.get_output_embeddings()
+    weight = head.weight.float() if weight is None else weight
+    if bias is None and head.bias is not None:
+        bias = head.bias.float()
+    with torch.autocast(hidden.device.type, enabled=False):
+        logits = torch.nn.functional.linear(hidden.float(), weight, bias)
+    cap = getattr(inner.config, "final_logit_softcapping", None)  # Gemma 2
+    return logits if cap is None else torch.tanh(logits / cap) * cap
+
+
+class PyTorchEngine:
+    """A loaded model that answers one question: how likely are these tokens after these rows?"""
+
+    def __init__(self, model: Any, prefix_ids: Sequence[int]) -> None:
+        self.model = model.eval()
+        head = model.get_output_embeddings()
+        self._weight = head.weight.detach().float()
+        self._bias = None if head.bias is None else head.bias.detach().float()
+        with torch.inference_mode():
+            self.prefix = read_prefix(model, prefix_ids)
+
+    @property
+    def tokens_per_batch(self) -> int:
+        """How many tokens are read at once: enough to keep the device busy, few enough to fit beside the model."""
+        return 4096 if self.model.device.type == "cpu" else 32768
+
+    def token_log_probs(
+        self, rows: Sequence[Sequence[int]], tail: Tail, wanted: Sequence[Sequence[int]]
+    ) -> list[Tensor]:
+        """Log-probabilities of the `wanted` tokens: first those that follow the row, then those after each tail token.
+
+        Returns a float32 tensor [rows, wanted[i]] on the CPU for each i in 0 … len(tail).
+        """
+        with torch.inference_mode():
+            read = read_rows_with_tail(self.model, self.prefix, rows, tail)
+            places = [read.last, *read.tail.unbind(1)]
+            return [self._log_probs(hidden, tokens) for hidden, tokens in zip(places, wanted, strict=True)]
+
+    def _log_probs(self, hidden: Tensor, tokens: Sequence[int]) -> Tensor:
+        logits = output_logits(self.model, hidden, self._weight, self._bias)  # [rows, vocabulary]
+        chosen = logits[:, torch.tensor(tokens, device=logits.device)]
+        return (chosen - logits.logsumexp(-1, keepdim=True)).cpu()
+
+
+def check_head(model: Any) -> None:
+    """Raises BaseModelError where a model's logits are not its head applied to its last hidden state."""
+    tokens = torch.tensor([[1, 2, 3]], device=model.device)
+    with torch.inference_mode():
+        expected = model(input_ids=tokens).logits[0, -1].float()
+        found = output_logits(model, decoder_of(model)(input_ids=tokens).last_hidden_state[0, -1])
+    if not torch.allclose(found, expected, rtol=0.05, atol=0.05 * float(expected.abs().max()) + 1e-6):
+        raise BaseModelError(
+            f"{type(model).__name__} changes its logits after the output head in a way that is not known here; "
+            "use another base."
+        )

@@ -1,0 +1,151 @@
+"""From token ids to the log-probability of each label. Knows no strings: labels are sequences of ids.
+
+A label's score is the sum of its tokens' log-probabilities up to the token that makes it unique among the labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from subjectwise.engines.pytorch import Tail
+from subjectwise.errors import DataError
+from subjectwise.records import FloatArray
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of many questions.
+
+    Attributes:
+        log_probs: normalised over the labels, [questions, labels].
+        label_mass: the probability of any label at all before normalising, [questions], 0 to 1.
+    """
+
+    log_probs: FloatArray
+    label_mass: FloatArray
+
+
+class Engine(Protocol):
+    """What scoring asks of an engine."""
+
+    @property
+    def tokens_per_batch(self) -> int: ...
+
+    def token_log_probs(
+        self, rows: Sequence[Sequence[int]], tail: Tail, wanted: Sequence[Sequence[int]]
+    ) -> list[torch.Tensor]: ...
+
+
+class LabelTrie:
+    """The labels as a tree of tokens, cut where each becomes unique.
+
+    Attributes:
+        paths: the ids that are scored for each label; training's `label` loss has the same targets.
+        tail: the inner nodes below the root, as the engine reads them after a row.
+        wanted: the ids that follow the root and each inner node.
+
+    Raises:
+        DataError: two labels have the same tokens, or one begins another and there is no end token to tell them apart.
+    """
+
+    def __init__(self, label_ids: Sequence[Sequence[int]], end_ids: Sequence[int]) -> None:
+        whole = [tuple(ids) for ids in label_ids]
+        ended = [
+            (*ids, *end_ids) if any(other[: len(ids)] == ids for j, other in enumerate(whole) if j != i) else ids
+            for i, ids in enumerate(whole)
+        ]
+        counts: dict[tuple[int, ...], int] = {}
+        for ids in ended:
+            for size in range(1, len(ids) + 1):
+                counts[ids[:size]] = counts.get(ids[:size], 0) + 1
+        self.paths: list[list[int]] = []
+        for i, ids in enumerate(ended):
+            size = next((size for size in range(1, len(ids) + 1) if counts[ids[:size]] == 1), 0)
+            if not size:
+                raise DataError(f"Label {i + 1} cannot be told from another by its tokens; rename one of them.")
+            self.paths.append(list(ids[:size]))
+
+        places: dict[tuple[int, ...], int] = {(): 0}
+        self.wanted: list[list[int]] = [[]]
+        self.tail = Tail([], [])
+        # [label][token]: which node and which of its wanted tokens
+        self._steps: list[list[tuple[int, int]]] = []
+        for path in self.paths:
+            steps = []
+            for depth, token in enumerate(path):
+                node = tuple(path[:depth])
+                if node not in places:
+                    places[node] = len(self.wanted)
+                    self.wanted.append([])
+                    self.tail.ids.append(node[-1])
+                    self.tail.parents.append(places[node[:-1]] - 1)
+                following = self.wanted[places[node]]
+                if token not in following:
+                    following.append(token)
+                steps.append((places[node], following.index(token)))
+            self._steps.append(steps)
+
+    def gather(self, log_probs: Sequence[torch.Tensor]) -> FloatArray:
+        """Sums the log-probabilities along each label's path, [rows, labels]."""
+        columns = [sum(log_probs[node][:, place].double() for node, place in steps) for steps in self._steps]
+        return np.stack([np.asarray(column) for column in columns], axis=1)
+
+
+def score(
+    engine: Engine,
+    rows: Sequence[Sequence[int]],
+    trie: LabelTrie,
+    on_progress: Callable[[int], None] | None = None,
+) -> Scores:
+    """Scores every row; `on_progress` is told how many rows each batch had.
+
+    Rows are read in order of length, so that a batch holds little padding, and answered in the order given.
+    """
+    summed = np.empty((len(rows), len(trie.paths)))
+    extra = len(trie.tail.ids)
+    for batch in length_batches([len(row) for row in rows], engine.tokens_per_batch, extra):
+        log_probs = engine.token_log_probs([rows[i] for i in batch], trie.tail, trie.wanted)
+        summed[batch] = trie.gather(log_probs)
+        if on_progress:
+            on_progress(len(batch))
+    return normalise(summed)
+
+
+def score_plain(model: Any, prompt_ids: Sequence[int], trie: LabelTrie) -> Scores:
+    """The reference path: one question, one label after another, no cache, no batch, no padding."""
+    summed = []
+    with torch.inference_mode():
+        for path in trie.paths:
+            tokens = torch.tensor([[*prompt_ids, *path]], device=model.device)  # [1, prompt + path]
+            log_probs = model(input_ids=tokens).logits[0].float().log_softmax(-1)
+            places = range(len(prompt_ids) - 1, len(prompt_ids) + len(path) - 1)
+            summed.append(sum(float(log_probs[place, token]) for place, token in zip(places, path, strict=True)))
+    return normalise(np.array([summed]))
+
+
+def normalise(summed: FloatArray) -> Scores:
+    """Log-probabilities over the labels alone, and the mass that all labels have together."""
+    total = np.logaddexp.reduce(summed, axis=1)
+    return Scores(summed - total[:, None], np.minimum(np.exp(total), 1.0))
+
+
+def length_batches(lengths: Sequence[int], budget: int, extra: int = 0) -> Iterator[list[int]]:
+    """Positions in batches of at most `budget` tokens, padding and `extra` tokens a row counted; one row at least.
+
+    The longest come first, so that a batch that does not fit fails right away rather than near the end.
+    """
+    batch: list[int] = []
+    widest = 0
+    for position in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        widest = widest or lengths[position] + extra
+        if batch and (len(batch) + 1) * widest > budget:
+            yield batch
+            batch, widest = [], lengths[position] + extra
+        batch.append(position)
+    if batch:
+        yield batch

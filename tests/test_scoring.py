@@ -1,0 +1,129 @@
+"""The fast path and the plain one give the same scores: cached prefix, batches, padding, labels of many tokens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import make_rows, save_base, tiny_config
+from subjectwise.base_models import load_base
+from subjectwise.engines.pytorch import PyTorchEngine, check_head, read_prefix, shares_prefix
+from subjectwise.errors import DataError
+from subjectwise.labels import MMLU_PRO_LABELS, LabelSet
+from subjectwise.prompt import Prompt
+from subjectwise.recipe import PromptSettings
+from subjectwise.records import Question
+from subjectwise.scoring import LabelTrie, length_batches, score, score_plain
+
+QUESTIONS = [*[Question(row["question"]) for row in make_rows()][::5], Question("Why?"), Question("long " * 60)]
+
+LABEL_SETS = {
+    "fourteen": LabelSet(MMLU_PRO_LABELS),
+    "shared starts": LabelSet(("computer", "computer science", "computer security", "computing", "law", "law school")),
+}
+
+
+def configs(vocab_size: int) -> dict[str, Any]:
+    from transformers import Gemma2Config, Gemma3TextConfig, MistralConfig, Qwen2Config, Qwen3Config
+
+    sizes = {
+        "vocab_size": vocab_size, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "eos_token_id": 0, "pad_token_id": 0, "bos_token_id": None,
+    }  # fmt: skip
+    return {
+        "llama": tiny_config(vocab_size),
+        "untied llama": tiny_config(vocab_size, tie_word_embeddings=False),
+        "qwen2": Qwen2Config(**sizes),
+        "qwen3": Qwen3Config(**sizes, head_dim=16),
+        "gemma2, capped logits": Gemma2Config(**sizes, head_dim=16, sliding_window=4096),
+        "gemma3, narrow window": Gemma3TextConfig(**sizes, head_dim=16, sliding_window=16),
+        "mistral, narrow window": MistralConfig(**sizes, sliding_window=16),
+    }
+
+
+@pytest.mark.parametrize("labels", LABEL_SETS.values(), ids=LABEL_SETS.keys())
+@pytest.mark.parametrize("style", ["plain", "bare"])
+@pytest.mark.parametrize("kind", list(configs(600)))
+def test_equal_to_the_plain_path(
+    tmp_path: Path, tokenizer: Any, kind: str, style: str, labels: LabelSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = save_base(tmp_path / "base", configs(len(tokenizer))[kind], tokenizer)
+    base = load_base(str(folder), device="cpu", dtype="float32")
+    check_head(base.model)
+    prompt = Prompt(base.tokenizer, labels, PromptSettings(style=style))
+    trie = LabelTrie(prompt.label_ids, prompt.end_ids)
+    engine = PyTorchEngine(base.model, prompt.prefix_ids)
+    monkeypatch.setattr(PyTorchEngine, "tokens_per_batch", 1500)
+    rows = prompt.encode_questions(QUESTIONS)
+    fast = score(engine, rows, trie)
+    plain = [score_plain(base.model, [*prompt.prefix_ids, *row], trie) for row in rows]
+    np.testing.assert_allclose(fast.log_probs, np.concatenate([item.log_probs for item in plain]), atol=2e-4)
+    np.testing.assert_allclose(fast.label_mass, np.concatenate([item.label_mass for item in plain]), rtol=2e-3)
+    np.testing.assert_allclose(np.exp(fast.log_probs).sum(axis=1), 1)
+    assert np.ptp(fast.log_probs, axis=0).max() > 0.01, "questions must differ for this to show anything"
+    if "window" in kind:
+        assert not shares_prefix(base.model)
+
+
+def test_the_cached_prefix_is_never_changed(tiny_base: Path) -> None:
+    base = load_base(str(tiny_base), device="cpu", dtype="float32")
+    prompt = Prompt(base.tokenizer, LABEL_SETS["shared starts"], PromptSettings(style="plain"))
+    trie = LabelTrie(prompt.label_ids, prompt.end_ids)
+    engine = PyTorchEngine(base.model, prompt.prefix_ids)
+    assert engine.prefix.layers is not None
+    before = [(keys.clone(), values.clone()) for keys, values in engine.prefix.layers]
+    first = score(engine, prompt.encode_questions(QUESTIONS), trie)
+    again = score(engine, prompt.encode_questions(QUESTIONS), trie)
+    np.testing.assert_array_equal(first.log_probs, again.log_probs)
+    for (keys, values), (old_keys, old_values) in zip(engine.prefix.layers, before, strict=True):
+        assert torch.equal(keys, old_keys) and torch.equal(values, old_values)
+
+
+def test_a_batch_equals_its_questions_one_by_one(tiny_base: Path) -> None:
+    base = load_base(str(tiny_base), device="cpu", dtype="float32")
+    prompt = Prompt(base.tokenizer, LABEL_SETS["fourteen"], PromptSettings(style="plain"))
+    trie = LabelTrie(prompt.label_ids, prompt.end_ids)
+    engine = PyTorchEngine(base.model, prompt.prefix_ids)
+    rows = prompt.encode_questions(QUESTIONS)
+    single = np.concatenate([score(engine, [row], trie).log_probs for row in rows])
+    np.testing.assert_allclose(score(engine, rows, trie).log_probs, single, atol=1e-4)
+
+
+def test_reading_without_sharing_is_the_same(tiny_base: Path) -> None:
+    base = load_base(str(tiny_base), device="cpu", dtype="float32")
+    prompt = Prompt(base.tokenizer, LABEL_SETS["shared starts"], PromptSettings(style="plain"))
+    trie = LabelTrie(prompt.label_ids, prompt.end_ids)
+    rows = prompt.encode_questions(QUESTIONS)
+    shared, apart = (PyTorchEngine(base.model, prompt.prefix_ids) for _ in range(2))
+    apart.prefix = read_prefix(base.model, prompt.prefix_ids, share=False)
+    np.testing.assert_allclose(score(shared, rows, trie).log_probs, score(apart, rows, trie).log_probs, atol=2e-4)
+
+
+def test_the_trie_stops_where_a_label_is_unique() -> None:
+    trie = LabelTrie([[1, 2, 3], [1, 4], [5, 6], [1]], end_ids=[9])
+    assert trie.paths == [[1, 2], [1, 4], [5], [1, 9]]
+    assert (trie.tail.ids, trie.tail.parents) == ([1], [-1])
+    assert trie.wanted == [[1, 5], [2, 4, 9]]
+    deep = LabelTrie([[1, 2, 3], [1, 2, 4]], end_ids=[])
+    assert (deep.tail.ids, deep.tail.parents) == ([1, 2], [-1, 0])
+
+
+def test_labels_that_cannot_be_told_apart_are_refused() -> None:
+    with pytest.raises(DataError, match="Label 1 cannot be told"):
+        LabelTrie([[1, 2], [1, 2]], end_ids=[9])
+    with pytest.raises(DataError, match="Label 1 cannot be told"):
+        LabelTrie([[1], [1, 2]], end_ids=[])
+
+
+def test_batches_hold_every_row_once_and_keep_the_budget() -> None:
+    lengths = [5, 90, 3, 40, 41, 7, 300, 2]
+    batches = list(length_batches(lengths, budget=100, extra=2))
+    assert sorted(i for batch in batches for i in batch) == list(range(8))
+    assert batches[0] == [6], "a row over the budget stands alone, and the longest come first"
+    for batch in batches[1:]:
+        assert len(batch) * (max(lengths[i] for i in batch) + 2) <= 100
+    assert list(length_batches([], 100)) == []
