@@ -1,0 +1,287 @@
+"""The Classifier: questions in, predictions out. A scikit-learn classifier with a language model inside."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, overload
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import NotFittedError
+
+from subjectwise.base_models import load_base
+from subjectwise.calibration import apply_temperature
+from subjectwise.engines.pytorch import PyTorchEngine, check_head
+from subjectwise.errors import DataError, ModelFolderError
+from subjectwise.files import new_folder
+from subjectwise.labels import LabelSet
+from subjectwise.model_folder import load_model
+from subjectwise.prompt import Prompt
+from subjectwise.recipe import PromptSettings, load_recipe
+from subjectwise.records import Example, FloatArray, Prediction, Question, as_question
+from subjectwise.scoring import LabelTrie, score
+
+Questions = Sequence[Question | str]
+
+
+class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """Names the subject of a question.
+
+    Get one that is trained with `Classifier.from_pretrained()`, one for any labels and any base with
+    `Classifier.zero_shot(labels)`, or train one with `fit`.
+
+    Args:
+        recipe: how `fit` trains: a shipped recipe or a recipe file.
+        settings: `section.key=value` changes to it.
+        validation_share: the share of the rows that choose the epoch and fit the temperature, 0 to 0.5.
+        device: `auto`, or a PyTorch device.
+        dtype: `auto`, `float32`, `bfloat16` or `float16`.
+
+    Attributes:
+        classes_: the labels, in the order of `predict_proba`'s columns.
+        warning: one sentence when the base is not quite the one that the model was trained on, else empty.
+    """
+
+    classes_: npt.NDArray[Any]
+    warning: str = ""
+    _folder: Path | None = None
+
+    def __init__(
+        self,
+        recipe: str = "small",
+        *,
+        settings: Sequence[str] = (),
+        validation_share: float = 0.2,
+        device: str = "auto",
+        dtype: str = "auto",
+    ) -> None:
+        self.recipe = recipe
+        self.settings = settings
+        self.validation_share = validation_share
+        self.device = device
+        self.dtype = dtype
+
+    @classmethod
+    def from_pretrained(
+        cls, name: str | Path | None = None, *, base: str | None = None, device: str = "auto", dtype: str = "auto"
+    ) -> Classifier:
+        """Loads a model folder, here or on the Hub; without a name the shipped adapter on the embedded base.
+
+        Args:
+            name: a folder, or a name on the Hub, which is then downloaded.
+            base: where the base is, when not where the folder says.
+            device, dtype: as for the class.
+
+        Raises:
+            ModelFolderError: the folder is missing, not whole, or made for another base.
+            BaseModelError: the base is missing; the message has the command that brings it.
+        """
+        classifier = cls(device=device, dtype=dtype)
+        if name is None:
+            with resources.as_file(resources.files("subjectwise") / "model") as folder:
+                classifier._load(folder, base)
+        else:
+            classifier._load(_find_folder(name), base)
+        return classifier
+
+    @classmethod
+    def zero_shot(
+        cls,
+        labels: LabelSet,
+        *,
+        base: str = "embedded",
+        style: str = "plain",
+        device: str = "auto",
+        dtype: str = "auto",
+    ) -> Classifier:
+        """A classifier of any `labels` by the prompt alone, on an untrained base; not calibrated."""
+        classifier = cls(device=device, dtype=dtype)
+        loaded = load_base(base, device=device, dtype=dtype)
+        check_head(loaded.model)
+        prompt = Prompt(loaded.tokenizer, labels, PromptSettings(style=style))
+        classifier._use(loaded.model, prompt, temperature=1.0)
+        return classifier
+
+    def fit(self, X: Questions, y: Sequence[Any]) -> Classifier:
+        """Trains an adapter on questions `X` and their labels `y`; part of the rows, drawn with the seed, validates.
+
+        Raises:
+            DataError: lengths differ, fewer than two labels, or a label with fewer than two rows.
+        """
+        from sklearn.model_selection import train_test_split
+
+        from subjectwise.data.protocols import Split
+        from subjectwise.data.split import write_split
+        from subjectwise.training import train
+
+        if len(X) != len(y):
+            raise DataError(f"There are {len(X)} questions for {len(y)} labels.")
+        if not 0 < self.validation_share <= 0.5:
+            raise DataError(f"validation_share is {self.validation_share}; it must be above 0 and at most 0.5.")
+        recipe = load_recipe(self.recipe, self.settings)
+        classes, positions = np.unique(np.asarray(y), return_inverse=True)
+        names = [str(value) for value in classes]
+        rows = [
+            Example(str(number), as_question(question), names[position])
+            for number, (question, position) in enumerate(zip(X, positions, strict=True))
+        ]
+        LabelSet(tuple(names))
+        try:
+            chosen, held = train_test_split(
+                list(range(len(rows))),
+                test_size=max(self.validation_share, len(names) / len(rows)),
+                random_state=recipe.training.seed,
+                stratify=positions,
+            )
+        except ValueError as error:
+            raise DataError(f"The rows cannot be divided for validation: {error}") from error
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary)
+            split = write_split(
+                folder / "data",
+                rows,
+                Split(chosen, held, held),
+                protocol="fit",
+                seed=recipe.training.seed,
+                source="fit",
+            )
+            train(recipe, split, folder / "model", device=self.device, dtype=self.dtype, progress=False)
+            self._load(folder / "model", base=None)
+            self._keep(folder / "model")
+        # Columns follow the label set, which is in the order of names; classes_ has the values that `y` had.
+        value_of = dict(zip(names, classes, strict=True))
+        self.classes_ = np.array([value_of[name] for name in self._prompt.labels])
+        return self
+
+    def save_pretrained(self, folder: Path | str) -> None:
+        """Writes the model folder to a new `folder`, whole or not at all."""
+        self._check_fitted()
+        if self._folder is None:
+            raise ModelFolderError(
+                "A zero-shot classifier has nothing to save; train one with fit, or 'subjectwise train'."
+            )
+        with new_folder(Path(folder)) as temporary:
+            shutil.copytree(self._folder, temporary, dirs_exist_ok=True)
+
+    @overload
+    def classify(
+        self,
+        questions: Question | str,
+        *,
+        with_options: bool | None = None,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> Prediction: ...
+
+    @overload
+    def classify(
+        self,
+        questions: Questions,
+        *,
+        with_options: bool | None = None,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> list[Prediction]: ...
+
+    def classify(
+        self,
+        questions: Question | str | Questions,
+        *,
+        with_options: bool | None = None,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> Prediction | list[Prediction]:
+        """The prediction for one question, or a list of them for many, in their order.
+
+        Args:
+            with_options: whether the model sees the answer options; None for the model's own setting.
+            on_progress: told the number of questions of each batch that is done.
+
+        Raises:
+            QuestionError: a question is empty, too long or holds control characters.
+        """
+        if isinstance(questions, (str, Question)):
+            return self.classify([questions], with_options=with_options)[0]
+        read = [as_question(question) for question in questions]
+        probabilities, mass = self._probabilities(read, with_options, on_progress)
+        names = list(self._prompt.labels)
+        return [
+            Prediction(
+                question=question.text,
+                label=names[int(row.argmax())],
+                score=float(row.max()),
+                scores=dict(zip(names, map(float, row), strict=True)),
+                label_mass=float(any_label),
+            )
+            for question, row, any_label in zip(read, probabilities, mass, strict=True)
+        ]
+
+    def predict_proba(self, X: Questions, with_options: bool | None = None) -> FloatArray:
+        """Calibrated probabilities, [questions, labels], columns in the order of `classes_`."""
+        return self._probabilities([as_question(question) for question in X], with_options, None)[0]
+
+    def predict(self, X: Questions) -> npt.NDArray[Any]:
+        """The label of highest probability for each question, [questions]."""
+        probabilities = self.predict_proba(X)
+        return np.asarray(self.classes_[probabilities.argmax(axis=1)])
+
+    @property
+    def labels(self) -> LabelSet:
+        self._check_fitted()
+        return self._prompt.labels
+
+    def _probabilities(
+        self, questions: Sequence[Question], with_options: bool | None, on_progress: Callable[[int], None] | None
+    ) -> tuple[FloatArray, FloatArray]:
+        self._check_fitted()
+        rows = self._prompt.encode_questions(questions, with_options)
+        scores = score(self._engine, rows, self._trie, on_progress)
+        return apply_temperature(scores.log_probs, self._temperature), scores.label_mass
+
+    def _load(self, folder: Path, base: str | None) -> None:
+        loaded = load_model(folder, base=base, device=self.device, dtype=self.dtype)
+        self._use(loaded.model, loaded.prompt, loaded.config.temperature)
+        self._folder = folder
+        self.warning = loaded.warning
+
+    def _use(self, model: Any, prompt: Prompt, temperature: float) -> None:
+        self._prompt = prompt
+        self._trie = LabelTrie(prompt.label_ids, prompt.end_ids)
+        self._engine = PyTorchEngine(model, prompt.prefix_ids)
+        self._temperature = temperature
+        self._folder = None
+        self.classes_ = np.array(prompt.labels.names)
+
+    def _keep(self, folder: Path) -> None:
+        """Copies the folder that `fit` made to a temporary place that lives as long as this classifier."""
+        self._kept = tempfile.TemporaryDirectory(prefix="subjectwise-")
+        self._folder = Path(shutil.copytree(folder, Path(self._kept.name) / "model"))
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "_engine"):
+            raise NotFittedError("This Classifier is not trained yet; call fit, or use Classifier.from_pretrained().")
+
+
+def _find_folder(name: str | Path) -> Path:
+    """A folder here, or the local copy of one on the Hub."""
+    path = Path(name)
+    if path.is_dir():
+        return path
+    text = str(name)
+    if text.count("/") != 1 or text.startswith((".", "/", "~")):
+        raise ModelFolderError(f"There is no model folder {name}.")
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        # Never a pickle: only the files that a model folder has.
+        return Path(
+            snapshot_download(text, allow_patterns=["*.json", "*.safetensors", "*.jinja", "*.txt", "README.md"])
+        )
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise ModelFolderError(
+            f"There is no folder {name} here, and no model of that name could be brought from the Hub "
+            f"({type(error).__name__}); check the name, or download the folder first."
+        ) from error

@@ -1,0 +1,314 @@
+"""The model folder: everything needed to answer again, saved and loaded. Knows no questions.
+
+Weights are read as safetensors only. The adapter is plain LoRA with the keys that PEFT 0.17.1 knows, so that
+servers and older versions load it without a warning.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from subjectwise.base_models import Base, BaseInfo, load_base
+from subjectwise.engines.pytorch import check_head
+from subjectwise.errors import DataError, ModelFolderError, RecipeError
+from subjectwise.files import read_json, write_json
+from subjectwise.labels import LabelSet
+from subjectwise.prompt import QUESTION_SLOT, Prompt, instruction_template
+from subjectwise.recipe import PromptSettings, Recipe
+
+SCHEMA_VERSION = 1
+CONFIG_FILE = "subjectwise.json"
+ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
+MAPPING_FILES = ("label_mapping.json", "category_mapping.json")
+REQUIRED_FILES = (CONFIG_FILE, *ADAPTER_FILES, *MAPPING_FILES, "tokenizer.json", "tokenizer_config.json")
+
+# What LoraConfig of PEFT 0.17.1 writes; later versions know more keys, at defaults that change nothing here.
+_PEFT_0_17_KEYS = frozenset(
+    """
+    alpha_pattern auto_mapping base_model_name_or_path bias corda_config eva_config exclude_modules fan_in_fan_out
+    inference_mode init_lora_weights layer_replication layers_pattern layers_to_transform loftq_config lora_alpha
+    lora_bias lora_dropout megatron_config megatron_core modules_to_save peft_type qalora_group_size r
+    rank_pattern revision target_modules target_parameters task_type trainable_token_indices use_dora use_qalora
+    use_rslora
+    """.split()  # noqa: SIM905
+)
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The content of `subjectwise.json`.
+
+    Attributes:
+        prefix: the rendered prompt before the seam; loading refuses a tokenizer that renders another.
+        temperature: divides the log-probabilities before they become probabilities.
+        thresholds: confidence for a wanted accuracy, such as {"0.95": 0.71}; may be empty.
+        results: figures measured on the validation rows at the end of training.
+    """
+
+    base: BaseInfo
+    prompt: PromptSettings
+    prefix: str
+    labels: LabelSet
+    temperature: float
+    recipe: Recipe
+    manifest_sha256: str
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    results: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "base": asdict(self.base),
+            "prompt": {**asdict(self.prompt), "prefix": self.prefix},
+            "labels": list(self.labels),
+            "calibration": {"temperature": self.temperature},
+            "thresholds": dict(self.thresholds),
+            "recipe": self.recipe.to_dict(),
+            "manifest_sha256": self.manifest_sha256,
+            "versions": library_versions(),
+            "results": dict(self.results),
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], place: Path) -> ModelConfig:
+        if values.get("schema_version") != SCHEMA_VERSION:
+            found = values.get("schema_version")
+            raise ModelFolderError(f"{place} has schema version {found!r}; this version reads {SCHEMA_VERSION}.")
+        try:
+            prompt = dict(values["prompt"])
+            prefix = str(prompt.pop("prefix"))
+            return cls(
+                base=BaseInfo(**values["base"]),
+                prompt=PromptSettings(**prompt),
+                prefix=prefix,
+                labels=LabelSet(tuple(values["labels"])),
+                temperature=float(values["calibration"]["temperature"]),
+                recipe=Recipe.from_dict(values["recipe"]),
+                manifest_sha256=str(values["manifest_sha256"]),
+                thresholds=values.get("thresholds", {}),
+                results=values.get("results", {}),
+            )
+        except (KeyError, TypeError, ValueError, DataError, RecipeError) as error:
+            raise ModelFolderError(f"{place} is damaged: {error}.") from error
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model ready to score: the base with the adapter merged into it."""
+
+    model: Any
+    prompt: Prompt
+    config: ModelConfig
+    warning: str = ""
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of what the figures depend on."""
+    found = {"python": platform.python_version()}
+    for name in ("subjectwise", "torch", "transformers", "peft", "tokenizers"):
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def save_model(folder: Path, model: Any, tokenizer: Any, config: ModelConfig) -> None:
+    """Writes every file of the model folder into an existing, empty `folder`."""
+    from peft.utils import get_peft_model_state_dict
+    from safetensors.torch import save_file
+
+    weights = {
+        name: tensor.detach().to("cpu", torch.bfloat16).contiguous()
+        for name, tensor in get_peft_model_state_dict(model).items()
+    }
+    save_file(weights, folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    adapter = model.peft_config["default"]
+    known = {key: value for key, value in adapter.to_dict().items() if key in _PEFT_0_17_KEYS}
+    known |= {"inference_mode": True, "base_model_name_or_path": _public_name(config.base.name)}
+    known["target_modules"] = sorted(adapter.target_modules)
+    write_json(folder / "adapter_config.json", {key: _plain(value) for key, value in sorted(known.items())})
+    tokenizer.save_pretrained(folder)
+    write_config(folder, config)
+    names = list(config.labels)
+    write_json(
+        folder / "label_mapping.json",
+        {
+            "label2id": {name: number for number, name in enumerate(names)},
+            "id2label": {str(number): name for number, name in enumerate(names)},
+            "instruction_template": instruction_template(config.prompt.style, config.labels),
+        },
+    )
+    described = {"category_descriptions": dict(config.labels.descriptions)} if config.labels.descriptions else {}
+    write_json(
+        folder / "category_mapping.json",
+        {
+            "category_to_idx": {name: number for number, name in enumerate(names)},
+            "idx_to_category": {str(number): name for number, name in enumerate(names)},
+            **described,
+        },
+    )
+
+
+def write_config(folder: Path, config: ModelConfig) -> None:
+    """Writes `subjectwise.json`, and the card that says the same to a reader."""
+    write_json(folder / CONFIG_FILE, config.to_dict())
+    (folder / "README.md").write_text(_card(config), encoding="utf-8")
+
+
+def _card(config: ModelConfig) -> str:
+    """The model card: what the folder is, how to use it, and what was measured on its validation rows."""
+    base = _public_name(config.base.name)
+    measured = config.results.get("validation", {})
+    header: dict[str, Any] = {
+        "base_model": base,
+        "library_name": "peft",
+        "pipeline_tag": "text-classification",
+        "tags": ["lora", "subjectwise", f"base_model:adapter:{base}"],
+    }
+    names = {"accuracy": "accuracy", "macro_f1": "f1", "nll": "nll", "ece": "ece"}
+    figures = [
+        {"type": kind, "name": f"Validation {key}", "value": round(float(measured[key]), 4)}
+        for key, kind in names.items()
+        if key in measured
+    ]
+    if figures:
+        task = {"type": "text-classification", "name": "Question classification"}
+        data = {"name": f"split manifest {config.manifest_sha256[:12]}", "type": "custom", "split": "validation"}
+        results = [{"task": task, "dataset": data, "metrics": figures}]
+        header["model-index"] = [{"name": config.recipe.name, "results": results}]
+    lines = [f"- {item['name']}: {item['value']} ({measured['rows']:,} rows)" for item in figures]
+    return (
+        f"---\n{yaml.safe_dump(header, sort_keys=False, allow_unicode=True)}---\n\n"
+        f"# A subjectwise adapter on {base}\n\n"
+        f"A LoRA adapter that tells which of {len(config.labels)} subjects a question belongs to: "
+        f"{', '.join(config.labels)}.\n\n"
+        "```python\nfrom subjectwise import Classifier\n\n"
+        'Classifier.from_pretrained("this folder").classify("How do neurons transmit signals?")\n```\n\n'
+        "Each label is scored as the continuation of the prompt, in one pass; its probability is calibrated with the "
+        f"temperature {config.temperature:.3f}. Measured at the end of training, on the rows that chose the epoch and "
+        "the temperature (figures on unseen rows are `subjectwise evaluate`'s):\n\n" + "\n".join(lines) + "\n\n"
+        f"Trained by this recipe on the rows that the manifest `{config.manifest_sha256}` names:\n\n"
+        f"```yaml\n{config.recipe.to_yaml()}```\n"
+    )
+
+
+def read_config(folder: Path) -> ModelConfig:
+    """The configuration of a model folder that is whole.
+
+    Raises:
+        ModelFolderError: it is not a model folder, or a file is missing, a pickle, damaged or at odds with another.
+    """
+    if not folder.is_dir():
+        raise ModelFolderError(f"There is no model folder {folder}.")
+    missing = [name for name in REQUIRED_FILES if not (folder / name).is_file()]
+    if "adapter_model.safetensors" in missing and list(folder.glob("adapter_model.*")):
+        found = next(folder.glob("adapter_model.*")).name
+        raise ModelFolderError(f"{folder} holds its weights as {found}, which is not loaded; save them as safetensors.")
+    if missing:
+        raise ModelFolderError(f"{folder} is not a whole model folder; it lacks {', '.join(missing)}.")
+    config = ModelConfig.from_dict(read_json(folder / CONFIG_FILE, ModelFolderError), folder / CONFIG_FILE)
+    mapping = read_json(folder / "label_mapping.json", ModelFolderError)
+    if list(mapping.get("label2id", {})) != list(config.labels):
+        raise ModelFolderError(f"{folder}: label_mapping.json and {CONFIG_FILE} name different labels.")
+    categories = read_json(folder / "category_mapping.json", ModelFolderError)
+    if list(categories.get("category_to_idx", {})) != list(config.labels):
+        raise ModelFolderError(f"{folder}: category_mapping.json and {CONFIG_FILE} name different labels.")
+    descriptions = categories.get("category_descriptions")
+    if descriptions:
+        object.__setattr__(config, "labels", LabelSet(config.labels.names, descriptions))
+    return config
+
+
+def load_model(
+    folder: Path, *, base: str | None = None, device: str = "auto", dtype: str = "auto", attention: str | None = None
+) -> LoadedModel:
+    """Loads the base, merges the adapter into it and checks that the two belong together.
+
+    Args:
+        folder: the model folder.
+        base: where the base is, when it is not where the folder says (an offline copy, say).
+        device, dtype, attention: as in `load_base`.
+
+    Raises:
+        ModelFolderError: the folder is not whole, or the base has another shape, tokenizer or prompt.
+        BaseModelError: the base cannot be loaded.
+    """
+    from peft import PeftModel
+    from safetensors import SafetensorError
+
+    config = read_config(folder)
+    loaded = load_base(
+        base or config.base.name, device=device, dtype=dtype, attention=attention,
+        revision=None if base else config.base.revision or None,
+    )  # fmt: skip
+    warning = _check_base(folder, config.base, loaded)
+    tokenizer = _load_tokenizer(folder)
+    try:
+        # The adapter's configuration may name a place that only its author has; the base is given here.
+        model = PeftModel.from_pretrained(loaded.model, str(folder), is_trainable=False)
+        model = model.merge_and_unload()
+    except (SafetensorError, RuntimeError, ValueError, TypeError, KeyError, OSError) as error:
+        text = " ".join(str(error).split())[:200]
+        raise ModelFolderError(f"The adapter in {folder} cannot be put on {loaded.info.name}: {text}") from error
+    model.eval()
+    check_head(model)
+    prompt = Prompt(tokenizer, config.labels, config.prompt)
+    if prompt.prefix != config.prefix:
+        raise ModelFolderError(f"The prompt of {folder} renders differently here; its tokenizer has been changed.")
+    return LoadedModel(model, prompt, config, warning)
+
+
+def _check_base(folder: Path, wanted: BaseInfo, loaded: Base) -> str:
+    """Refuses a base of another shape; returns a warning for one of the same shape but other weights."""
+    for name in ("hidden_size", "vocab_size"):
+        have, want = getattr(loaded.info, name), getattr(wanted, name)
+        if have != want:
+            raise ModelFolderError(
+                f"{folder} was trained on {wanted.name} with {name} {want}; {loaded.info.name} has {have}."
+            )
+    saved = _load_tokenizer(folder)
+    if saved.get_vocab() != loaded.tokenizer.get_vocab():
+        raise ModelFolderError(
+            f"{folder} has another tokenizer than {loaded.info.name}; give the base it was trained on."
+        )
+    if wanted.sha256 and loaded.info.sha256 and wanted.sha256 != loaded.info.sha256:
+        return (
+            f"{loaded.info.name} has the right shape but other weights than the base that {folder.name} was trained on "
+            "(a quantised copy, say); expect slightly different probabilities."
+        )
+    return ""
+
+
+def _load_tokenizer(folder: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    try:
+        return AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    except (OSError, ValueError, KeyError) as error:
+        raise ModelFolderError(f"The tokenizer in {folder} cannot be read; it is damaged.") from error
+
+
+def _public_name(base: str) -> str:
+    """The base's name for other programs: no path of the machine that trained it."""
+    from subjectwise.base_models import EMBEDDED, EMBEDDED_NAME
+
+    if base == EMBEDDED:
+        return EMBEDDED_NAME
+    return Path(base).name if Path(base).exists() else base
+
+
+def _plain(value: Any) -> Any:
+    return json.loads(json.dumps(value, default=lambda item: sorted(item) if isinstance(item, set) else str(item)))
+
+
+__all__ = ["QUESTION_SLOT", "LoadedModel", "ModelConfig", "load_model", "read_config", "save_model", "write_config"]

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score, f1_score
+
+from conftest import make_rows
+from subjectwise.classifier import Classifier
+from subjectwise.data.split import open_split
+from subjectwise.errors import DataError
+from subjectwise.evaluation import evaluate, load_predictor, write_evaluation
+from subjectwise.records import FloatArray, Question
+
+LABELS = ["biology", "computer science", "law", "physics"]
+
+
+class Oracle:
+    """Right on every question but those that begin with "Which"."""
+
+    classes_ = LABELS
+
+    def predict_proba(self, questions: Sequence[Question | str]) -> FloatArray:
+        truth = {row["question"]: LABELS.index(row["category"]) for row in make_rows()}
+        rows = np.full((len(questions), 4), 0.1)
+        for i, question in enumerate(questions):
+            assert isinstance(question, Question)
+            right = truth[question.text]
+            rows[i, (right + 1) % 4 if question.text.startswith("Which") else right] = 0.7
+        return rows
+
+
+def test_the_report_says_what_happened(split_folder: Path, tmp_path: Path) -> None:
+    data = open_split(split_folder)
+    evaluation = evaluate(Oracle(), data, "test", name="oracle", command="subjectwise evaluate oracle")
+    write_evaluation(tmp_path / "out", evaluation)
+    report = json.loads((tmp_path / "out/report.json").read_text())
+    rows = [json.loads(line) for line in (tmp_path / "out/predictions.jsonl").read_text().splitlines()]
+    truth, predicted = [row["label"] for row in rows], [row["predicted"] for row in rows]
+    assert set(report) == {
+        "schema_version", "predictor", "data", "metrics", "per_class", "per_source", "confusion", "speed", "versions",
+        "machine", "command",
+    }  # fmt: skip
+    assert set(rows[0]) == {"row_id", "label", "predicted", "score", "scores", "label_mass"}
+    assert [row["row_id"] for row in rows] == data.manifest["splits"]["test"]["row_ids"]
+    assert report["data"]["rows"] == len(rows) and report["data"]["manifest_sha256"] == data.manifest_sha256
+    assert report["metrics"]["accuracy"]["value"] == pytest.approx(accuracy_score(truth, predicted))
+    assert 0 < report["metrics"]["accuracy"]["value"] < 1
+    assert report["metrics"]["macro_f1"]["value"] == pytest.approx(f1_score(truth, predicted, average="macro"))
+    assert sum(row["rows"] for row in report["per_class"].values()) == len(rows)
+    assert sum(row["rows"] for row in report["per_source"].values()) == len(rows)
+    assert np.sum(report["confusion"]["counts"]) == len(rows)
+
+
+def test_options_are_hidden_unless_asked_for(split_folder: Path, tiny_model: Path) -> None:
+    data = open_split(split_folder)
+    classifier = Classifier.from_pretrained(tiny_model, device="cpu", dtype="float32")
+    counted: list[int] = []
+    without = evaluate(classifier, data, "test", on_progress=counted.append)
+    assert sum(counted) == without.report["data"]["rows"]
+    shown = evaluate(classifier, data, "test", with_options=True)
+    assert without.report["data"]["with_options"] is False and shown.report["data"]["with_options"] is True
+    assert without.report["metrics"]["nll"] != shown.report["metrics"]["nll"]
+    assert evaluate(classifier, data, "test", limit=5).report["data"]["rows"] == 5
+
+
+def test_unknown_labels_in_the_data(split_folder: Path) -> None:
+    class Narrow(Oracle):
+        classes_ = ["biology", "law"]
+
+    with pytest.raises(DataError, match="label 'computer science', which narrow does not know"):
+        evaluate(Narrow(), open_split(split_folder), name="narrow")
+
+
+def test_predictors_by_name(tiny_model: Path, tiny_base: Path, split_folder: Path) -> None:
+    labels = open_split(split_folder).labels
+    options: dict[str, Any] = {"device": "cpu", "dtype": "float32"}
+    assert list(load_predictor(str(tiny_model), labels, **options).classes_) == LABELS
+    assert list(load_predictor(f"zero-shot:{tiny_base}", labels, **options).classes_) == LABELS

@@ -1,0 +1,237 @@
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from subjectwise.base_models import load_base
+from subjectwise.data.split import open_split
+from subjectwise.errors import OutputError, RecipeError
+from subjectwise.prompt import Prompt
+from subjectwise.recipe import Recipe, load_recipe
+from subjectwise.scoring import LabelTrie, score_plain
+from subjectwise.training import LengthBatches, TrainingRows, _last_checkpoint, _with_adapter, batch_loss, train
+
+
+def adapted(base_folder: Path, recipe: Recipe, labels: Any) -> tuple[Any, Prompt, LabelTrie]:
+    base = load_base(str(base_folder), device="cpu", dtype="float32", attention="eager")
+    prompt = Prompt(base.tokenizer, labels, recipe.prompt)
+    model = _with_adapter(base, recipe)
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:  # zero at first, which would leave half of the gradients zero
+            torch.nn.init.normal_(parameter, std=0.02)
+    return model, prompt, LabelTrie(prompt.label_ids, prompt.end_ids)
+
+
+def gradients(model: Any) -> dict[str, torch.Tensor]:
+    found = {name: p.grad.clone() for name, p in model.named_parameters() if p.requires_grad}
+    model.zero_grad()
+    return found
+
+
+@pytest.mark.parametrize("loss", ["label", "answer"])
+def test_a_shared_prefix_has_the_same_gradients(tiny_base: Path, split_folder: Path, loss: str) -> None:
+    data = open_split(split_folder)
+    recipe = load_recipe("small", ["prompt.style=plain", "lora.dropout=0"])
+    model, prompt, trie = adapted(tiny_base, recipe, data.labels)
+    rows = TrainingRows(data.examples("train"), prompt, trie, loss)
+    batch = [rows[key] for key in range(0, 24, 3)]
+    values = []
+    for share in (True, False):
+        value = batch_loss(model, prompt.prefix_ids, share, batch, per_row=True)
+        value.backward()  # type: ignore[no-untyped-call]
+        values.append((value.item(), gradients(model)))
+    assert values[0][0] == pytest.approx(values[1][0], abs=1e-5)
+    assert any(float(gradient.abs().max()) > 1e-4 for gradient in values[0][1].values())
+    for name, gradient in values[0][1].items():
+        torch.testing.assert_close(gradient, values[1][1][name], atol=1e-5, rtol=1e-3)
+
+
+def test_label_loss_is_what_scoring_reads(tiny_base: Path, split_folder: Path) -> None:
+    data = open_split(split_folder)
+    recipe = load_recipe("small")
+    model, prompt, trie = adapted(tiny_base, recipe, data.labels)
+    examples = data.examples("train")[:6]
+    rows = TrainingRows(examples, prompt, trie, "label")
+    with torch.no_grad():
+        loss = batch_loss(model, prompt.prefix_ids, False, [rows[2 * i] for i in range(6)], per_row=True).item()
+    expected = []
+    for example in examples:
+        ids = [*prompt.prefix_ids, *prompt.encode_question(example.question)]
+        scored = score_plain(model, ids, trie)
+        label = prompt.labels.index(example.label)
+        expected.append(-scored.log_probs[0, label] - np.log(scored.label_mass[0]))
+    assert loss == pytest.approx(float(np.mean(expected)), abs=1e-4)
+
+
+def test_sequence_loss_is_the_causal_models_own(tiny_base: Path, split_folder: Path) -> None:
+    data = open_split(split_folder)
+    model, prompt, trie = adapted(tiny_base, load_recipe("small"), data.labels)
+    examples = data.examples("train")[:1]
+    row = TrainingRows(examples, prompt, trie, "sequence")[0]
+    whole = torch.tensor([[*row.ids, row.targets[-1]]])
+    with torch.no_grad():
+        mine = batch_loss(model, [], False, [row], per_row=False)
+        theirs = model(input_ids=whole, labels=whole).loss
+    torch.testing.assert_close(mine, theirs, atol=1e-5, rtol=1e-5)
+
+
+def test_batches_depend_on_seed_and_epoch_alone() -> None:
+    lengths = np.stack([np.arange(50) % 17 + 1, np.arange(50) % 17 + 30])
+    batches = LengthBatches(lengths, 8, 0.3, seed=1)
+    first = list(batches)
+    assert len(first) == len(batches) == 7
+    assert sorted(key // 2 for batch in first for key in batch) == list(range(50))
+    shown = sum(key % 2 for batch in first for key in batch)
+    assert 5 <= shown <= 25
+    assert first == list(LengthBatches(lengths, 8, 0.3, seed=1))
+    batches.set_epoch(1)
+    assert first != list(batches)
+    assert all(key % 2 == 0 for batch in LengthBatches(lengths, 8, 0.0, seed=1) for key in batch)
+
+
+def test_training_learns_and_keeps_the_best_epoch(tiny_model: Path) -> None:
+    config = json.loads((tiny_model / "subjectwise.json").read_text())
+    curve = config["results"]["epochs"]
+    assert config["results"]["validation"]["accuracy"] > 0.6, "four labels; chance is 0.25"
+    assert config["results"]["best_epoch"] == min(curve, key=lambda epoch: epoch["nll"])["epoch"]
+    assert not tiny_model.with_name("tiny.checkpoints").exists()
+
+
+@pytest.mark.parametrize("loss", ["answer", "sequence"])
+@pytest.mark.parametrize("style", ["plain", "chat"])
+def test_every_loss_and_style_trains(
+    tmp_path: Path, tiny_recipe: Recipe, split_folder: Path, loss: str, style: str
+) -> None:
+    recipe = replace(
+        tiny_recipe,
+        prompt=replace(tiny_recipe.prompt, style=style, with_options=True),
+        training=replace(tiny_recipe.training, loss=loss, epochs=1, gradient_accumulation=2, validation_rows=8),
+        lora=replace(tiny_recipe.lora, dropout=0.05),
+    )
+    result = train(recipe, open_split(split_folder), tmp_path / "m", device="cpu", dtype="float32", progress=False)
+    assert (result.folder / "adapter_model.safetensors").is_file()
+
+
+def test_bfloat16_trains(tmp_path: Path, tiny_recipe: Recipe, split_folder: Path) -> None:
+    recipe = replace(tiny_recipe, training=replace(tiny_recipe.training, epochs=1))
+    result = train(recipe, open_split(split_folder), tmp_path / "m", device="cpu", dtype="bfloat16", progress=False)
+    assert np.isfinite(result.nll)
+
+
+_RUN = """
+import sys
+from dataclasses import replace
+from pathlib import Path
+from subjectwise.data.split import open_split
+from subjectwise.recipe import load_recipe
+from subjectwise.training import train
+base, data, output = sys.argv[1:]
+recipe = replace(load_recipe("small", ["training.epochs=4", "training.batch_size=4", "training.compile=false",
+    "training.checkpoint_steps=3", "lora.dropout=0.1", "training.learning_rate=3e-3"]), base=base)
+train(recipe, open_split(data), Path(output), device="cpu", dtype="float32", progress=False)
+"""
+
+
+def test_killed_at_a_random_moment_it_ends_with_the_same_weights(
+    tmp_path: Path, tiny_base: Path, split_folder: Path
+) -> None:
+    script = tmp_path / "run.py"
+    script.write_text(_RUN)
+
+    def command(output: str) -> list[str]:
+        return [sys.executable, str(script), str(tiny_base), str(split_folder), str(tmp_path / output)]
+
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run(command("whole"), check=True, env=environment, capture_output=True)
+    generator = random.Random(os.environ.get("PYTEST_SEED", "seven"))
+    kills = 0
+    for _ in range(2):
+        process = subprocess.Popen(
+            command("killed"), env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        checkpoints = tmp_path / "killed.checkpoints"
+        before = len(list(checkpoints.glob("checkpoint-*")))
+        while process.poll() is None and len(list(checkpoints.glob("checkpoint-*"))) <= min(before, 1):
+            time.sleep(0.02)
+        time.sleep(generator.random() * 0.7)
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+            kills += 1
+        process.wait()
+    assert kills, "the run ended before it could be killed"
+    assert not (tmp_path / "killed").exists()
+    subprocess.run(command("killed"), check=True, env=environment, capture_output=True)
+    whole = load_file(tmp_path / "whole/adapter_model.safetensors")
+    killed = load_file(tmp_path / "killed/adapter_model.safetensors")
+    for name, tensor in whole.items():
+        assert torch.equal(tensor, killed[name]), name
+    results = [
+        json.loads((tmp_path / name / "subjectwise.json").read_text())["results"] for name in ("whole", "killed")
+    ]
+    assert results[0]["validation"] == results[1]["validation"]
+
+
+def test_half_written_checkpoints_are_passed_over(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint-9").mkdir()
+    (tmp_path / "checkpoint-10").mkdir()
+    (tmp_path / "checkpoint-9/trainer_state.json").write_text("{}")
+    (tmp_path / "checkpoint-10/trainer_state.json").write_text('{"half')
+    found = _last_checkpoint(tmp_path)
+    assert found is not None and found.name == "checkpoint-9"
+    assert not (tmp_path / "checkpoint-10").exists()
+
+
+def test_nothing_is_overwritten(tmp_path: Path, tiny_recipe: Recipe, split_folder: Path) -> None:
+    data = open_split(split_folder)
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full/mine.txt").write_text("mine")
+    with pytest.raises(OutputError, match="exists already"):
+        train(tiny_recipe, data, tmp_path / "full", progress=False)
+    (tmp_path / "other.checkpoints").mkdir()
+    (tmp_path / "other.checkpoints/run.json").write_text('{"recipe": {}}')
+    with pytest.raises(OutputError, match="belongs to a run with another recipe"):
+        train(tiny_recipe, data, tmp_path / "other", progress=False)
+
+
+def test_settings_that_do_not_fit_the_base(tmp_path: Path, tiny_recipe: Recipe, split_folder: Path) -> None:
+    recipe = replace(tiny_recipe, lora=replace(tiny_recipe.lora, target_modules=("query",)))
+    with pytest.raises(RecipeError, match="lora.target_modules do not fit"):
+        train(recipe, open_split(split_folder), tmp_path / "m", device="cpu", progress=False)
+    assert not (tmp_path / "m").exists()
+
+
+def test_what_is_not_installed_is_said(
+    tmp_path: Path, tiny_recipe: Recipe, split_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = open_split(split_folder)
+    with pytest.raises(RecipeError, match="Metrics cannot be reported to nowhere"):
+        train(tiny_recipe, data, tmp_path / "m", device="cpu", report_to=["nowhere"], progress=False)
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    compiled = replace(tiny_recipe, training=replace(tiny_recipe.training, compile=True))
+    with pytest.raises(RecipeError, match="needs a C\\+\\+ compiler"):
+        train(compiled, data, tmp_path / "m", device="cpu", progress=False)
+
+
+@pytest.mark.skipif(not shutil.which("c++"), reason="no C++ compiler on this machine")
+def test_compiled_layers_train(tmp_path: Path, tiny_recipe: Recipe, split_folder: Path) -> None:
+    settings = replace(tiny_recipe.training, epochs=1, compile=True)
+    recipes = (replace(tiny_recipe, training=settings), replace(tiny_recipe, training=replace(settings, compile=False)))
+    results = [
+        train(recipe, open_split(split_folder), tmp_path / f"{i}", device="cpu", dtype="float32", progress=False)
+        for i, recipe in enumerate(recipes)
+    ]
+    assert results[0].nll == pytest.approx(results[1].nll, abs=1e-3)
