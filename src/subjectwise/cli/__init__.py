@@ -1,0 +1,1 @@
+"""The command line: a module per command. Each imports its work inside the command, so that --help is quick."""

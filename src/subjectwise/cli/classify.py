@@ -1,0 +1,124 @@
+"""`subjectwise classify`: questions into subjects."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from subjectwise.classifier import Classifier
+    from subjectwise.records import Prediction
+
+
+def classify(
+    questions: Annotated[list[str] | None, typer.Argument(help="One question or more, each in quotes.")] = None,
+    input_file: Annotated[
+        str, typer.Option("--input", "-i", help="A TXT, JSONL, CSV or parquet file, or - for standard input.")
+    ] = "",
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="A JSONL, CSV or parquet file to write; needs --input.")
+    ] = None,
+    model: Annotated[
+        str, typer.Option(help="A model folder, a Hub name, shipped, or zero-shot:BASE (the reference's 14 labels).")
+    ] = "shipped",
+    base: Annotated[str, typer.Option(help="Where the base is, when not where the model folder says.")] = "",
+    labels: Annotated[Path | None, typer.Option(help="YAML file of labels for zero-shot:BASE.")] = None,
+    top_k: Annotated[int, typer.Option(min=1, help="How many labels to show.")] = 3,
+    with_options: Annotated[
+        bool, typer.Option("--with-options", help="Show the model the answer options in the input's options column.")
+    ] = False,
+    question_column: Annotated[str, typer.Option(help="Column of the question; found by itself where usual.")] = "",
+    options_column: Annotated[str, typer.Option(help="Column of the answer options, a list.")] = "",
+    keep_going: Annotated[
+        bool, typer.Option("--keep-going", help="Note a row that cannot be read in its answer, and go on.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:0 or mps.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a question.")] = False,
+) -> None:
+    """Name the subject of questions, with calibrated probabilities.
+
+    Example: `subjectwise classify "How do neurons transmit signals?"`
+
+    A file: `subjectwise classify --input questions.csv --output subjects.jsonl`
+    """
+    from subjectwise.errors import QuestionError, SubjectwiseError
+    from subjectwise.records import as_question
+
+    if bool(questions) == bool(input_file):
+        raise SubjectwiseError("Give either questions or --input FILE; see 'subjectwise classify --help'.")
+    if output is not None and not input_file:
+        raise SubjectwiseError("--output needs --input; a question on the command line is answered on the screen.")
+    if labels is not None and not model.startswith("zero-shot:"):
+        raise SubjectwiseError("--labels goes with --model zero-shot:BASE; a trained model has labels of its own.")
+    asked = [as_question(question) for question in questions or []]
+    if asked and with_options:
+        raise QuestionError("--with-options needs --input with a column of options.")
+    classifier = _load(model, labels, base, device, dtype)
+    if classifier.warning:
+        typer.echo(f"Warning: {classifier.warning}", err=True)
+    if asked:
+        for prediction in classifier.classify(asked):
+            typer.echo(json.dumps(_as_object(prediction, top_k)) if as_json else _as_text(prediction, top_k))
+        return
+
+    from subjectwise.batch import classify_file, classify_rows, json_line
+
+    path = Path(input_file)
+    shown = with_options or None
+    if output is None:
+        for answers in classify_rows(
+            classifier, path, question_column=question_column, options_column=options_column,
+            with_options=shown, keep_going=keep_going,
+        ):  # fmt: skip
+            sys.stdout.writelines(map(json_line, answers))
+            sys.stdout.flush()
+        return
+    from tqdm import tqdm
+
+    # Without a terminal (disable=None) there is nobody to watch the bar.
+    with tqdm(total=_rows_of(path), desc="Classifying", unit=" questions", disable=None) as bar:
+        rows = classify_file(
+            classifier, path, output,
+            run={"model": model, "base": base, "labels": list(classifier.labels), "dtype": dtype},
+            on_progress=bar.update, question_column=question_column, options_column=options_column,
+            with_options=shown, keep_going=keep_going,
+        )  # fmt: skip
+    result = {"output": str(output), "rows": rows}
+    typer.echo(json.dumps(result) if as_json else f"{rows:,} questions classified in {output}")
+
+
+def _load(model: str, labels: Path | None, base: str, device: str, dtype: str) -> Classifier:
+    from subjectwise.evaluation import load_predictor
+    from subjectwise.labels import MMLU_PRO_LABELS, LabelSet
+
+    known = LabelSet.from_yaml(labels) if labels is not None else LabelSet(MMLU_PRO_LABELS)
+    return load_predictor(model, known, base=base or None, device=device, dtype=dtype)
+
+
+def _rows_of(path: Path) -> int | None:
+    """The number of rows where the format tells it without reading them all, for the progress bar."""
+    if path.suffix.lower() != ".parquet" or not path.is_file():
+        return None
+    import pyarrow.parquet
+
+    try:
+        return int(pyarrow.parquet.read_metadata(path).num_rows)
+    except (OSError, pyarrow.ArrowInvalid):
+        return None
+
+
+def _as_object(prediction: Prediction, top_k: int) -> dict[str, object]:
+    top = [{"label": label, "score": score} for label, score in prediction.top(top_k)]
+    return prediction.to_dict() | {"top": top}
+
+
+def _as_text(prediction: Prediction, top_k: int) -> str:
+    lines = [prediction.question if len(prediction.question) <= 100 else prediction.question[:97] + "..."]
+    for label, score in prediction.top(top_k):
+        lines.append(f"  {label:<18} {score:6.1%}  {'█' * round(score * 30)}")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,56 @@
+"""`subjectwise train`: a recipe and a split folder into a model folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def train(
+    recipe: Annotated[str, typer.Argument(help="small, embedded, full, reference, or a recipe file.")],
+    data: Annotated[Path, typer.Option(help="A folder that 'subjectwise data split' wrote.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Model folder to write; it must not exist yet.")],
+    base: Annotated[str, typer.Option(help="Base instead of the recipe's: embedded, Hub name, folder, GGUF.")] = "",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="Change a setting, as in training.epochs=3; may be repeated.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:0 or mps.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
+    report_to: Annotated[
+        list[str] | None, typer.Option(help="Log metrics as well to tensorboard or trackio; may be repeated.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Train an adapter. A run that was stopped goes on when the same command is given again.
+
+    Example: `subjectwise train small --data split --output my-model --set training.epochs=3`
+    """
+    from dataclasses import asdict, replace
+
+    from subjectwise.data.split import open_split
+    from subjectwise.errors import SubjectwiseError
+    from subjectwise.recipe import load_recipe
+
+    chosen = load_recipe(recipe, settings or [])
+    if base:
+        chosen = replace(chosen, base=base)
+    opened = open_split(data)
+    try:
+        from subjectwise.training import train as run
+    except ImportError as error:
+        raise SubjectwiseError(
+            f"Training needs {error.name}; install subjectwise with the `train` extra: pip install 'subjectwise[train]'"
+        ) from error
+    result = run(chosen, opened, output, device=device, dtype=dtype, report_to=report_to or ())
+    if as_json:
+        typer.echo(json.dumps({**asdict(result), "folder": str(output)}))
+        return
+    typer.echo(
+        f"{output}: best epoch {result.best_epoch} of {result.epochs}, {result.seconds / 60:.1f} minutes; validation "
+        f"accuracy {result.accuracy:.3f}, macro-F1 {result.macro_f1:.3f}, NLL {result.nll:.3f}, "
+        f"temperature {result.temperature:.2f}"
+    )
+    typer.echo(f'Next: subjectwise classify --model {output} "your question"')

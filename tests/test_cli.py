@@ -1,0 +1,247 @@
+"""The command line as a person meets it: run as a process, exit codes and one sentence on an error."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+from conftest import TINY_SETTINGS, make_rows
+from subjectwise.cli.app import main
+
+
+@dataclass
+class Finished:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def run(*arguments: str | Path, stdin: str = "") -> Finished:
+    """The command in this process, which spares each call the seconds that importing torch takes."""
+    out, err = io.StringIO(), io.StringIO()
+    code: Any = 0
+    before, sys.stdin = sys.stdin, io.StringIO(stdin)
+    try:
+        with redirect_stdout(out), redirect_stderr(err):
+            main([str(argument) for argument in arguments])
+    except SystemExit as stop:
+        code = stop.code
+    finally:
+        sys.stdin = before
+    return Finished(code or 0, out.getvalue(), err.getvalue())
+
+
+def refused(*arguments: str | Path, part: str) -> None:
+    found = run(*arguments)
+    assert found.returncode != 0
+    assert part in found.stderr, found.stderr
+    assert "Traceback" not in found.stderr
+    lines = [line for line in found.stderr.splitlines() if line.startswith("Error: ")]
+    assert len(lines) == 1
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same rows in four formats; `note` is a column that must come through unchanged."""
+    folder = tmp_path_factory.mktemp("inputs")
+    rows = [{"text": row["question"], "note": f"n{i}", "label": "mine"} for i, row in enumerate(make_rows())]
+    (folder / "q.txt").write_text("\n".join(row["text"] for row in rows))
+    (folder / "q.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows), folder / "q.parquet")
+    with (folder / "q.csv").open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return folder
+
+
+def test_help_is_quick_and_shows_examples() -> None:
+    started = time.perf_counter()
+    command = [sys.executable, "-m", "subjectwise.cli.app", "--help"]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    seconds = time.perf_counter() - started
+    assert "classify" in text
+    assert seconds < 2.5, "0.5 s on an idle machine; this bound allows for a busy one"
+    heavy = "import sys, subjectwise.cli.app; print([m for m in ('torch', 'transformers', 'sklearn', 'pyarrow', 'numpy') if m in sys.modules])"  # noqa: E501
+    assert subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True).stdout.strip() == "[]"
+    for command in (["classify"], ["train"], ["evaluate"], ["data", "split"]):
+        assert "Example:" in run(*command, "--help").stdout
+    assert run("--version").stdout.startswith("subjectwise 0.")
+
+
+def test_from_rows_to_answers(tmp_path: Path, rows_file: Path, tiny_base: Path) -> None:
+    found = run("data", "split", "--source", rows_file, "--output", tmp_path / "split", "--json")
+    counts = json.loads(found.stdout)
+    assert counts["train"] + counts["validation"] + counts["test"] == 96
+    settings = [part for setting in TINY_SETTINGS for part in ("--set", setting)]
+    found = run(
+        "train", "small", "--data", tmp_path / "split", "--base", tiny_base, "--output", tmp_path / "model", *settings,
+        "--device", "cpu", "--dtype", "float32", "--json",
+    )  # fmt: skip
+    assert found.returncode == 0, found.stderr
+    assert json.loads(found.stdout)["epochs"] == 12
+    found = run("evaluate", tmp_path / "model", "--data", tmp_path / "split", "--output", tmp_path / "report", "--json")
+    report = json.loads(found.stdout)
+    assert report == json.loads((tmp_path / "report/report.json").read_text())
+    assert report["command"].startswith("subjectwise evaluate")
+    shown = run("evaluate", tmp_path / "model", "--data", tmp_path / "split").stdout
+    assert "macro-F1" in shown and "computer science" in shown
+    found = run(
+        "classify", "What is torque?", "What is a tort?", "--model", tmp_path / "model", "--json", "--top-k", "2"
+    )
+    first, second = (json.loads(line) for line in found.stdout.splitlines())
+    assert (first["question"], second["question"]) == ("What is torque?", "What is a tort?")
+    assert [item["label"] for item in first["top"]] == sorted(first["scores"], key=lambda k: -first["scores"][k])[:2]
+    assert "What is torque?" in run("classify", "What is torque?", "--model", tmp_path / "model").stdout
+
+
+@pytest.mark.parametrize("ending", ["txt", "jsonl", "csv", "parquet"])
+def test_every_input_and_output_format(tiny_model: Path, inputs: Path, tmp_path: Path, ending: str) -> None:
+    wanted = {"txt": "jsonl"}.get(ending, ending)
+    output = tmp_path / f"a.{wanted}"
+    found = run("classify", "--model", tiny_model, "--input", inputs / f"q.{ending}", "--output", output, "--json")
+    assert found.returncode == 0, found.stderr
+    assert json.loads(found.stdout) == {"output": str(output), "rows": 96}
+    if wanted == "jsonl":
+        rows = [json.loads(line) for line in output.read_text().splitlines()]
+    elif wanted == "csv":
+        rows = list(csv.DictReader(output.open(newline="")))
+        rows = [{**row, "scores": json.loads(row["scores"])} for row in rows]
+    else:
+        rows = pyarrow.parquet.read_table(output).to_pylist()
+    assert [row["question"] for row in rows] == [row["question"] for row in make_rows()]
+    assert all(abs(sum(row["scores"].values()) - 1) < 1e-6 for row in rows)
+    if ending != "txt":
+        assert [row["note"] for row in rows] == [f"n{i}" for i in range(96)]
+        assert {row["input_label"] for row in rows} == {"mine"}, "a column that an answer needs keeps its content"
+    assert [file.name for file in tmp_path.iterdir()] == [output.name], "nothing is left behind"
+
+
+def test_standard_input_and_output(tiny_model: Path) -> None:
+    found = run("classify", "--model", tiny_model, "--input", "-", stdin="What is torque?\nWhat is a tort?\n")
+    assert [json.loads(line)["question"] for line in found.stdout.splitlines()] == [
+        "What is torque?",
+        "What is a tort?",
+    ]
+
+
+def test_an_interrupted_run_goes_on(tiny_model: Path, tmp_path: Path) -> None:
+    source, output = tmp_path / "many.jsonl", tmp_path / "out.jsonl"
+    rows = make_rows()
+    with source.open("w") as stream:
+        for i in range(6000):
+            stream.write(json.dumps({"question": rows[i % 96]["question"], "n": i}) + "\n")
+    command = ["classify", "--model", str(tiny_model), "--input", str(source), "--output", str(output)]
+    part = tmp_path / ".out.jsonl.part.jsonl"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "subjectwise.cli.app", *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    deadline = time.monotonic() + 120
+    while not (part.exists() and part.stat().st_size) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert part.exists() and not output.exists(), "killed in the middle"
+    with part.open("a") as stream:
+        stream.write('{"question": "half a li')
+    whole = sum(line.endswith("}\n") for line in part.open())
+    assert 0 < whole < 6000
+    refused(*command, "--keep-going", part="left by a run with another input, model or setting")
+    found = run(*command)
+    assert found.returncode == 0, found.stderr
+    assert [json.loads(line)["n"] for line in output.open()] == list(range(6000)), "no row lost, none repeated"
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["many.jsonl", "out.jsonl"]
+    refused(*command, part="exists already")
+
+
+def test_a_row_that_cannot_be_read(tiny_model: Path, tmp_path: Path) -> None:
+    source, output = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_text('{"question": "What is torque?"}\n{"question": ""}\n{"other": 1}\n{"question": "law?"}\n')
+    refused(
+        "classify", "--model", tiny_model, "--input", source, "--output", output, part="row 2: The question is empty"
+    )
+    assert not output.exists()
+    for file in tmp_path.glob(".out*"):
+        file.unlink()
+    run("classify", "--model", tiny_model, "--input", source, "--output", output, "--keep-going")
+    rows = [json.loads(line) for line in output.open()]
+    assert [row["label"] is None for row in rows] == [False, True, True, False]
+    assert "empty" in rows[1]["error"] and rows[2]["other"] == 1
+
+
+def test_bad_input_is_one_sentence(tiny_model: Path, tmp_path: Path, inputs: Path, split_folder: Path) -> None:
+    model = ("--model", tiny_model)
+    refused("classify", "", *model, part="The question is empty")
+    refused("classify", "x" * 100_000, *model, part="the limit is 50,000")
+    refused("classify", "bell \x07", *model, part="control character")
+    refused("classify", *model, part="Give either questions or --input")
+    refused("classify", "a", "--output", tmp_path / "o.jsonl", *model, part="--output needs --input")
+    refused("classify", "a", "--model", tmp_path / "none", part="no model folder")
+    refused("classify", "a", *model, "--base", tmp_path, part="holds no weights")
+    refused("classify", "a", *model, "--device", "cuda:7", part="is not there")
+    refused("classify", "a", *model, "--dtype", "int3", part="'int3' is not known")
+    refused("classify", "--input", tmp_path / "none.csv", *model, part="There is no file")
+    refused("classify", "--input", inputs / "q.csv", *model, "--question-column", "frage", part="no column 'frage'")
+    refused("classify", "--input", inputs / "q.csv", *model, "--with-options", part="no column for the options")
+    refused("classify", "--input", inputs / "q.csv", "--output", tmp_path / "o.xlsx", *model, part="cannot be written")
+    (tmp_path / "file").write_text("x")
+    refused(
+        "classify", "--input", inputs / "q.csv", "--output", tmp_path / "file/o.csv", *model, part="cannot be written"
+    )
+    refused("train", "smal", "--data", split_folder, "--output", tmp_path / "m", part="There is no recipe 'smal'")
+    refused("train", "small", "--data", tmp_path, "--output", tmp_path / "m", part="not a split folder")
+    refused("train", "small", "--data", split_folder, "--output", tmp_path / "m", "--set", "x=1", part="not a setting")
+    refused("evaluate", tiny_model, "--data", split_folder, "--split", "dev", part="There is no split 'dev'")
+    refused("data", "split", "--source", tmp_path / "none.csv", "--output", tmp_path / "s", part="There is no file")
+    refused("data", "split", "--source", "nobody/nothing", "--output", tmp_path / "s", part="on the Hub")
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["file"], "nothing is half-written"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk(tiny_model: Path, inputs: Path, tmp_path: Path) -> None:
+    (tmp_path / ".o.jsonl.part.jsonl").symlink_to("/dev/full")
+    from subjectwise.batch import classify_file
+    from subjectwise.classifier import Classifier
+    from subjectwise.errors import OutputError
+
+    classifier = Classifier.from_pretrained(tiny_model, device="cpu", dtype="float32")
+    with pytest.raises(OutputError, match="The disk is full"):
+        classify_file(classifier, inputs / "q.csv", tmp_path / "o.jsonl", run={})
+    assert not (tmp_path / "o.jsonl").exists()
+
+
+def test_memory_does_not_grow_with_the_file(tiny_model: Path, tmp_path: Path) -> None:
+    script = """
+import resource, sys
+from pathlib import Path
+from subjectwise.batch import classify_file
+from subjectwise.classifier import Classifier
+model, source, output = map(Path, sys.argv[1:])
+classifier = Classifier.from_pretrained(model, device="cpu", dtype="float32")
+classify_file(classifier, source, output, run={})
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+    peaks = []
+    for rows in (1_000, 13_000):
+        source = tmp_path / f"{rows}.jsonl"
+        with source.open("w") as stream:
+            for i in range(rows):
+                stream.write(json.dumps({"question": f"What is torque {i % 50}?", "note": "x" * 2000}) + "\n")
+        arguments = [sys.executable, "-c", script, str(tiny_model), str(source), str(tmp_path / f"{rows}.out.jsonl")]
+        environment = {**os.environ, "MALLOC_ARENA_MAX": "2"}
+        peaks.append(int(subprocess.run(arguments, capture_output=True, text=True, check=True, env=environment).stdout))
+    assert peaks[1] - peaks[0] < 12_000, f"peaks in KiB: {peaks}; the notes alone are 24,000"
