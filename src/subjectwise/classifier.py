@@ -169,7 +169,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             shutil.copytree(self._folder, temporary, dirs_exist_ok=True)
 
     @overload
-    def classify(
+    def classify(  # type: ignore[overload-overlap]  # a str is a sequence of str too, and is one question here
         self,
         questions: Question | str,
         *,

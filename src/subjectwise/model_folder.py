@@ -17,12 +17,12 @@ from typing import Any
 import torch
 import yaml
 
-from subjectwise.base_models import Base, BaseInfo, load_base
+from subjectwise.base_models import EMBEDDED, EMBEDDED_NAME, Base, BaseInfo, load_base
 from subjectwise.engines.pytorch import check_head
 from subjectwise.errors import DataError, ModelFolderError, RecipeError
 from subjectwise.files import read_json, write_json
 from subjectwise.labels import LabelSet
-from subjectwise.prompt import QUESTION_SLOT, Prompt, instruction_template
+from subjectwise.prompt import Prompt, instruction_template
 from subjectwise.recipe import PromptSettings, Recipe
 
 SCHEMA_VERSION = 1
@@ -251,8 +251,8 @@ def load_model(
         base or config.base.name, device=device, dtype=dtype, attention=attention,
         revision=None if base else config.base.revision or None,
     )  # fmt: skip
-    warning = _check_base(folder, config.base, loaded)
     tokenizer = _load_tokenizer(folder)
+    warning = _check_base(folder, config.base, loaded, tokenizer)
     try:
         # The adapter's configuration may name a place that only its author has; the base is given here.
         model = PeftModel.from_pretrained(loaded.model, str(folder), is_trainable=False)
@@ -268,7 +268,7 @@ def load_model(
     return LoadedModel(model, prompt, config, warning)
 
 
-def _check_base(folder: Path, wanted: BaseInfo, loaded: Base) -> str:
+def _check_base(folder: Path, wanted: BaseInfo, loaded: Base, tokenizer: Any) -> str:
     """Refuses a base of another shape; returns a warning for one of the same shape but other weights."""
     for name in ("hidden_size", "vocab_size"):
         have, want = getattr(loaded.info, name), getattr(wanted, name)
@@ -276,8 +276,7 @@ def _check_base(folder: Path, wanted: BaseInfo, loaded: Base) -> str:
             raise ModelFolderError(
                 f"{folder} was trained on {wanted.name} with {name} {want}; {loaded.info.name} has {have}."
             )
-    saved = _load_tokenizer(folder)
-    if saved.get_vocab() != loaded.tokenizer.get_vocab():
+    if tokenizer.get_vocab() != loaded.tokenizer.get_vocab():
         raise ModelFolderError(
             f"{folder} has another tokenizer than {loaded.info.name}; give the base it was trained on."
         )
@@ -300,8 +299,6 @@ def _load_tokenizer(folder: Path) -> Any:
 
 def _public_name(base: str) -> str:
     """The base's name for other programs: no path of the machine that trained it."""
-    from subjectwise.base_models import EMBEDDED, EMBEDDED_NAME
-
     if base == EMBEDDED:
         return EMBEDDED_NAME
     return Path(base).name if Path(base).exists() else base
@@ -309,6 +306,3 @@ def _public_name(base: str) -> str:
 
 def _plain(value: Any) -> Any:
     return json.loads(json.dumps(value, default=lambda item: sorted(item) if isinstance(item, set) else str(item)))
-
-
-__all__ = ["QUESTION_SLOT", "LoadedModel", "ModelConfig", "load_model", "read_config", "save_model", "write_config"]

@@ -179,7 +179,7 @@ def _build(cls: type[_T], values: Mapping[str, Any], start: str) -> _T:
         name, kind = f"{start}{key}", hints.get(str(key))
         if kind is None:
             raise RecipeError(f"{name!r} is not a setting{_nearest(str(key), [start + item for item in known])}.")
-        if is_dataclass(kind):
+        if isinstance(kind, type) and is_dataclass(kind):
             if not isinstance(value, Mapping):
                 raise RecipeError(f"{name} must hold settings of its own, as in {name}.{fields(kind)[0].name}.")
             built[key] = _build(kind, value, f"{name}.")

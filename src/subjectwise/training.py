@@ -349,6 +349,8 @@ def _trainer(report_to: Sequence[str], **options: Any) -> _LabelTrainer:
 class _LabelTrainer(Trainer):
     """The Trainer with our batches, our loss and our validation."""
 
+    control: Any
+
     def __init__(
         self,
         *,
@@ -405,8 +407,7 @@ class _LabelTrainer(Trainer):
             "eval_macro_f1": metrics.macro_f1(probabilities, truth),
         }
         self.log(measured)
-        control: Any = self.callback_handler.on_evaluate(self.args, self.state, self.control, measured)
-        self.control = control
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, measured)
         return measured
 
 

@@ -34,17 +34,19 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit()
 
 
+_Version = Annotated[bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")]
+
+
 @app.callback()
-def _options(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
-    ] = False,
-) -> None:
+def _options(version: _Version = False) -> None:
     """Tells which subject a question belongs to: the name and an honest probability."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point; `arguments` are those of the process unless given. Exit codes: 0 done, 1 an error told in one sentence, 2 wrong usage, 130 interrupted."""
+    """Entry point; `arguments` are those of the process unless given.
+
+    Exit codes: 0 done, 1 an error told in one sentence, 2 wrong usage, 130 interrupted.
+    """
     # Warnings of the libraries below are for their developers; ours are printed on their own.
     os.environ.setdefault("PYTHONWARNINGS", "ignore")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")

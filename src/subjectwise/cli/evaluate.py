@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -35,6 +36,8 @@ def evaluate(
     from subjectwise.evaluation import evaluate as run
     from subjectwise.evaluation import load_predictor, write_evaluation
 
+    typed = ["subjectwise", "evaluate", predictor, "--data", str(data), "--split", split]
+    typed += ["--with-options"] * with_options + ["--limit", str(limit)] * bool(limit) + ["--base", base] * bool(base)
     opened = open_split(data)
     if output is not None and output.exists():
         raise OutputError(f"{output} exists already; choose another place, or remove it first.")
@@ -44,7 +47,7 @@ def evaluate(
     rows = opened.manifest["splits"].get(split, {}).get("rows", 0)
     with tqdm(total=min(rows, limit or rows), desc="Measuring", unit=" questions", disable=None) as bar:
         evaluation = run(
-            loaded, opened, split, name=predictor, command=_command(), with_options=with_options, limit=limit,
+            loaded, opened, split, name=predictor, command=shlex.join(typed), with_options=with_options, limit=limit,
             on_progress=bar.update,
         )  # fmt: skip
     if output is not None:
@@ -53,10 +56,6 @@ def evaluate(
         typer.echo(json.dumps(evaluation.report))
         return
     _show(evaluation.report)
-
-
-def _command() -> str:
-    return " ".join(["subjectwise", *sys.argv[1:]])
 
 
 def _show(report: dict[str, object]) -> None:
