@@ -154,7 +154,7 @@ def tiny_recipe(tiny_base: Path) -> Any:
 def tiny_model(tmp_path_factory: pytest.TempPathFactory, tiny_recipe: Any, split_folder: Path) -> Path:
     """A model folder that was really trained, in seconds."""
     from subjectwise.data.split import open_split
-    from subjectwise.training import train
+    from subjectwise.training.run import train
 
     output = tmp_path_factory.mktemp("models") / "tiny"
     train(tiny_recipe, open_split(split_folder), output, device="cpu", dtype="float32", progress=False)

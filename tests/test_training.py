@@ -23,13 +23,14 @@ from subjectwise.errors import OutputError, RecipeError
 from subjectwise.prompt import Prompt
 from subjectwise.recipe import Recipe, load_recipe
 from subjectwise.scoring import LabelTrie, score_plain
-from subjectwise.training import LengthBatches, TrainingRows, _last_checkpoint, _with_adapter, batch_loss, train
+from subjectwise.training.batches import LengthBatches, TrainingRows, batch_loss
+from subjectwise.training.run import last_checkpoint, train, with_adapter
 
 
 def adapted(base_folder: Path, recipe: Recipe, labels: Any) -> tuple[Any, Prompt, LabelTrie]:
     base = load_base(str(base_folder), device="cpu", dtype="float32", attention="eager")
     prompt = Prompt(base.tokenizer, labels, recipe.prompt)
-    model = _with_adapter(base, recipe)
+    model = with_adapter(base, recipe)
     for name, parameter in model.named_parameters():
         if "lora_B" in name:  # zero at first, which would leave half of the gradients zero
             torch.nn.init.normal_(parameter, std=0.02)
@@ -138,7 +139,7 @@ from dataclasses import replace
 from pathlib import Path
 from subjectwise.data.split import open_split
 from subjectwise.recipe import load_recipe
-from subjectwise.training import train
+from subjectwise.training.run import train
 base, data, output = sys.argv[1:]
 recipe = replace(load_recipe("small", ["training.epochs=4", "training.batch_size=4", "training.compile=false",
     "training.checkpoint_steps=3", "lora.dropout=0.1", "training.learning_rate=3e-3"]), base=base)
@@ -190,7 +191,7 @@ def test_half_written_checkpoints_are_passed_over(tmp_path: Path) -> None:
     (tmp_path / "checkpoint-10").mkdir()
     (tmp_path / "checkpoint-9/trainer_state.json").write_text("{}")
     (tmp_path / "checkpoint-10/trainer_state.json").write_text('{"half')
-    found = _last_checkpoint(tmp_path)
+    found = last_checkpoint(tmp_path)
     assert found is not None and found.name == "checkpoint-9"
     assert not (tmp_path / "checkpoint-10").exists()
 

@@ -117,7 +117,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         from subjectwise.data.protocols import Split
         from subjectwise.data.split import write_split
-        from subjectwise.training import train
+        from subjectwise.training.run import train
 
         if len(X) != len(y):
             raise DataError(f"There are {len(X)} questions for {len(y)} labels.")

@@ -39,7 +39,7 @@ def train(
         chosen = replace(chosen, base=base)
     opened = open_split(data)
     try:
-        from subjectwise.training import train as run
+        from subjectwise.training.run import train as run
     except ImportError as error:
         raise SubjectwiseError(
             f"Training needs {error.name}; install subjectwise with the `train` extra: pip install 'subjectwise[train]'"

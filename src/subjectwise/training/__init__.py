@@ -1,0 +1,1 @@
+"""Trains an adapter: data order, loss, validation, best epoch, resume; ends by fitting the calibration."""

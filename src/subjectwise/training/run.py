@@ -1,0 +1,206 @@
+"""The training run: from a recipe and a split folder to a model folder, with checkpoints to go on from."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from subjectwise import metrics
+from subjectwise.base_models import Base, choose_device, load_base
+from subjectwise.calibration import apply_temperature, fit_temperature
+from subjectwise.data.split import SplitFolder
+from subjectwise.engines.pytorch import check_head
+from subjectwise.errors import OutputError, RecipeError
+from subjectwise.files import new_folder, read_json, write_json, writing
+from subjectwise.model_folder import ModelConfig, load_model, save_model, write_config
+from subjectwise.prompt import Prompt
+from subjectwise.recipe import Recipe, TrainingSettings
+from subjectwise.records import Example
+from subjectwise.scoring import LabelTrie
+from subjectwise.training.batches import TrainingRows
+from subjectwise.training.trainer import (
+    Console,
+    install_loss,
+    make_trainer,
+    score_validation,
+    training_arguments,
+)
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What training measured on the validation rows, calibrated, and where the model folder is."""
+
+    folder: Path
+    epochs: int
+    best_epoch: int
+    seconds: float
+    temperature: float
+    accuracy: float
+    macro_f1: float
+    nll: float
+
+
+def train(
+    recipe: Recipe,
+    data: SplitFolder,
+    output: Path,
+    *,
+    device: str = "auto",
+    dtype: str = "auto",
+    report_to: Sequence[str] = (),
+    progress: bool = True,
+) -> TrainingResult:
+    """Trains an adapter by `recipe` on a split folder and writes a model folder to `output`.
+
+    Checkpoints go to `OUTPUT.checkpoints` beside it. A run that was killed goes on from the last one when it is
+    started again with the same recipe and data, and ends with the same weights.
+
+    Raises:
+        OutputError: `output` exists, or the checkpoints beside it belong to another run.
+        DataError, RecipeError, BaseModelError: as their modules say.
+    """
+    started = time.monotonic()
+    output = output.absolute()
+    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+        raise OutputError(f"{output} exists already; choose another place, or remove it first.")
+    rows, held = data.examples("train"), data.examples("validation")
+    if recipe.training.options_share and not any(row.question.options for row in rows):
+        raise RecipeError("training.options_share is set, but the data has no options; set it to 0.")
+    on_cpu = choose_device(device).type == "cpu"
+    if recipe.training.compile and on_cpu and not any(map(shutil.which, ("c++", "g++", "clang++"))):
+        raise RecipeError("training.compile needs a C++ compiler; install one, or use --set training.compile=false.")
+    checkpoints = _open_checkpoints(output, recipe, data)
+
+    # 1) The model
+    # On a CPU the fused attention kernel's backward pass is several times slower than plain matrix products.
+    base = load_base(recipe.base, device=device, dtype=dtype, attention="eager" if on_cpu else None)
+    check_head(base.model)
+    prompt = Prompt(base.tokenizer, data.labels, recipe.prompt)
+    trie = LabelTrie(prompt.label_ids, prompt.end_ids)
+    model = with_adapter(base, recipe)
+    install_loss(model, prompt, recipe.training)
+
+    # 2) The run
+    console = Console() if progress else None
+    trainer = make_trainer(
+        report_to,
+        model=model,
+        args=training_arguments(recipe.training, checkpoints, base, on_cpu, report_to),
+        rows=TrainingRows(rows, prompt, trie, recipe.training.loss),
+        validation=_draw(held, recipe.training),
+        prompt=prompt,
+        trie=trie,
+        settings=recipe.training,
+        callbacks=[console] if console else [],
+    )
+    resume = last_checkpoint(checkpoints)
+    trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    history = [entry for entry in trainer.state.log_history if "eval_nll" in entry]
+    best = min(history, key=lambda entry: entry["eval_nll"])
+
+    # 3) The folder: what is calibrated is the saved adapter on the merged path, which is what answers
+    config = ModelConfig(
+        base=base.info,
+        prompt=recipe.prompt,
+        prefix=prompt.prefix,
+        labels=data.labels,
+        temperature=1.0,
+        recipe=recipe,
+        manifest_sha256=data.manifest_sha256,
+    )
+    with new_folder(output) as folder:
+        save_model(folder, model, base.tokenizer, config)
+        del trainer, model
+        loaded = load_model(folder, base=recipe.base, device=device, dtype=dtype)
+        scores, truth = score_validation(loaded.model, loaded.prompt, trie, held)
+        temperature = fit_temperature(scores.log_probs, truth)
+        probabilities = apply_temperature(scores.log_probs, temperature)
+        measured = {
+            "rows": len(held),
+            "accuracy": metrics.accuracy(probabilities, truth),
+            "macro_f1": metrics.macro_f1(probabilities, truth),
+            "nll": metrics.nll(probabilities, truth),
+            "ece": metrics.ece(probabilities, truth),
+        }
+        curve = [{key.removeprefix("eval_"): entry[key] for key in sorted(entry)} for entry in history]
+        results = {"validation": measured, "best_epoch": round(best["epoch"]), "epochs": curve}
+        write_config(folder, replace(config, temperature=temperature, results=results))
+    shutil.rmtree(checkpoints, ignore_errors=True)
+    return TrainingResult(
+        folder=output,
+        epochs=len(history),
+        best_epoch=round(best["epoch"]),
+        seconds=time.monotonic() - started,
+        temperature=temperature,
+        accuracy=measured["accuracy"],
+        macro_f1=measured["macro_f1"],
+        nll=measured["nll"],
+    )
+
+
+def with_adapter(base: Base, recipe: Recipe) -> Any:
+    from peft import LoraConfig, TaskType, get_peft_model
+
+    torch.manual_seed(recipe.training.seed)  # the adapter's first weights are drawn here
+    settings = LoraConfig(
+        r=recipe.lora.r,
+        lora_alpha=int(recipe.lora.alpha) if recipe.lora.alpha == int(recipe.lora.alpha) else recipe.lora.alpha,
+        lora_dropout=recipe.lora.dropout,
+        target_modules=list(recipe.lora.target_modules),
+        task_type=TaskType.CAUSAL_LM,
+    )
+    try:
+        model = get_peft_model(base.model, settings)
+    except ValueError as error:
+        raise RecipeError(
+            f"lora.target_modules do not fit {base.info.name}: {' '.join(str(error).split())[:200]}"
+        ) from error
+    if recipe.training.compile:
+        for layer in model.get_base_model().get_decoder().layers:
+            layer.compile(dynamic=True)
+    return model
+
+
+def _draw(held: Sequence[Example], settings: TrainingSettings) -> list[Example]:
+    """The validation rows that choose the epoch."""
+    if not settings.validation_rows or settings.validation_rows >= len(held):
+        return list(held)
+    drawn = np.random.default_rng(settings.seed).permutation(len(held))[: settings.validation_rows]
+    return [held[i] for i in sorted(drawn)]
+
+
+def _open_checkpoints(output: Path, recipe: Recipe, data: SplitFolder) -> Path:
+    """The folder of checkpoints for `output`; refuses one that another recipe or other data left there."""
+    folder = output.with_name(f"{output.name}.checkpoints")
+    run = {"recipe": recipe.to_dict(), "manifest_sha256": data.manifest_sha256}
+    file = folder / "run.json"
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    if file.is_file() and read_json(file, OutputError) != json.loads(json.dumps(run)):
+        raise OutputError(
+            f"{folder} belongs to a run with another recipe or other data; remove it, or use another --output."
+        )
+    write_json(file, run)
+    return folder
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    """The newest checkpoint that was written to its end: the Trainer writes its state last."""
+    found = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
+    for path in found:
+        try:
+            json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            shutil.rmtree(path, ignore_errors=True)
+            continue
+        return path
+    return None

@@ -1,0 +1,197 @@
+"""transformers' Trainer with our batches, our loss and our validation, and what it tells the console."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from types import MethodType
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+from tqdm import tqdm
+from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+
+from subjectwise import metrics
+from subjectwise.base_models import Base
+from subjectwise.engines.pytorch import PyTorchEngine, shares_prefix
+from subjectwise.errors import RecipeError
+from subjectwise.prompt import Prompt
+from subjectwise.recipe import TrainingSettings
+from subjectwise.records import Example
+from subjectwise.scoring import LabelTrie, Scores, score
+from subjectwise.training.batches import LengthBatches, Target, TrainingRows, batch_loss
+
+# Below this many tokens a prefix costs less to read with every row than to keep apart.
+SHORT_PREFIX = 16
+
+
+def make_trainer(report_to: Sequence[str], **options: Any) -> LabelTrainer:
+    """The trainer; RecipeError where a place to report to is unknown or not installed."""
+    try:
+        return LabelTrainer(**options)
+    except (ImportError, RuntimeError, ValueError) as error:
+        if not report_to:
+            raise
+        reason = " ".join(str(error).split())[:200]
+        raise RecipeError(f"Metrics cannot be reported to {', '.join(report_to)}: {reason}") from error
+
+
+class LabelTrainer(Trainer):
+    """The Trainer with our batches, our loss and our validation."""
+
+    control: Any
+
+    def __init__(
+        self,
+        *,
+        model: Any,
+        args: TrainingArguments,
+        rows: TrainingRows,
+        validation: Sequence[Example],
+        prompt: Prompt,
+        trie: LabelTrie,
+        settings: TrainingSettings,
+        callbacks: Sequence[TrainerCallback],
+    ) -> None:
+        ours = [EarlyStoppingCallback(settings.patience), _Checkpoints(settings.checkpoint_steps), *callbacks]
+        super().__init__(model=model, args=args, train_dataset=rows, eval_dataset=rows, callbacks=ours)
+        self.remove_callback(PrinterCallback)
+        self.model_accepts_loss_kwargs = False  # the loss is a mean over one batch, so accumulation divides it
+        self._rows, self._validation, self._prompt, self._trie, self._settings = (
+            rows,
+            validation,
+            prompt,
+            trie,
+            settings,
+        )
+
+    def get_train_dataloader(self) -> DataLoader[Any]:
+        settings = self._settings
+        share = 1.0 if self._prompt.settings.with_options else settings.options_share
+        batches = LengthBatches(self._rows.lengths, settings.batch_size, share, settings.seed)
+        loader: DataLoader[Any] = DataLoader(self._rows, batch_sampler=batches, collate_fn=lambda rows: {"batch": rows})
+        prepared: DataLoader[Any] = self.accelerator.prepare(loader)
+        return prepared
+
+    def compute_loss(self, model: Any, inputs: Mapping[str, Any], *args: Any, **kwargs: Any) -> Tensor:
+        loss: Tensor = model(batch=inputs["batch"])
+        return loss
+
+    def floating_point_ops(self, inputs: Mapping[str, Any]) -> int:
+        return 0  # the Trainer's estimate asks for padded inputs
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
+        """NLL, accuracy and macro-F1 on the validation rows, uncalibrated, through the scoring that answers."""
+        model = self.accelerator.unwrap_model(self.model)
+        eager: AbstractContextManager[Any] = (
+            torch.compiler.set_stance("force_eager") if self._settings.compile else nullcontext()
+        )
+        model.eval()
+        with torch.no_grad(), eager, self.compute_loss_context_manager():
+            scores, truth = score_validation(model, self._prompt, self._trie, self._validation)
+        model.train()
+        probabilities = np.exp(scores.log_probs)
+        measured = {
+            "eval_nll": metrics.nll(probabilities, truth),
+            "eval_accuracy": metrics.accuracy(probabilities, truth),
+            "eval_macro_f1": metrics.macro_f1(probabilities, truth),
+        }
+        self.log(measured)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, measured)
+        return measured
+
+
+def install_loss(model: Any, prompt: Prompt, settings: TrainingSettings) -> None:
+    """Makes the model's `forward` the loss, since wrappers for many GPUs see only what goes through `forward`."""
+    prefix_ids = [] if settings.loss == "sequence" else prompt.prefix_ids
+    share = {"on": True, "off": False, "auto": len(prefix_ids) >= SHORT_PREFIX}[settings.share_prefix]
+    share = share and shares_prefix(model)
+
+    def forward(self: Any, batch: Sequence[Target]) -> Tensor:
+        return batch_loss(self, prefix_ids, share, batch, per_row=settings.loss == "label")
+
+    model.forward = MethodType(forward, model)
+
+
+def score_validation(
+    model: Any, prompt: Prompt, trie: LabelTrie, examples: Sequence[Example]
+) -> tuple[Scores, metrics.IntArray]:
+    engine = PyTorchEngine(model, prompt.prefix_ids)
+    scores = score(engine, prompt.encode_questions([example.question for example in examples]), trie)
+    return scores, np.array([prompt.labels.index(example.label) for example in examples])
+
+
+def training_arguments(
+    settings: TrainingSettings, folder: Path, base: Base, on_cpu: bool, report_to: Sequence[str]
+) -> TrainingArguments:
+    return TrainingArguments(
+        output_dir=str(folder),
+        num_train_epochs=settings.epochs,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=settings.warmup,
+        weight_decay=settings.weight_decay,
+        per_device_train_batch_size=settings.batch_size,
+        gradient_accumulation_steps=settings.gradient_accumulation,
+        max_grad_norm=settings.max_grad_norm,
+        seed=settings.seed,
+        optim="adamw_torch",
+        bf16=base.model.dtype == torch.bfloat16,
+        fp16=base.model.dtype == torch.float16,
+        use_cpu=on_cpu,
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        save_total_limit=1,  # and the best one
+        load_best_model_at_end=True,
+        metric_for_best_model="nll",
+        greater_is_better=False,
+        logging_steps=10,
+        remove_unused_columns=False,
+        dataloader_pin_memory=False,
+        report_to=list(report_to) or "none",
+        disable_tqdm=True,  # its bar and its figures go to standard output, which is for results
+    )
+
+
+class _Checkpoints(TrainerCallback):
+    """Asks for a checkpoint within the epoch as well, so that a killed run loses minutes and not an epoch."""
+
+    def __init__(self, every: int) -> None:
+        self._every = every
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
+        if state.global_step % self._every == 0:
+            control.should_save = True
+        return control
+
+
+class Console(TrainerCallback):
+    """A progress bar where there is a terminal, and a line an epoch, on standard error."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._bar = tqdm(total=state.max_steps, initial=state.global_step, desc="Training", unit=" steps", disable=None)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._bar.update()
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        if logs and "loss" in logs:
+            self._bar.set_postfix(loss=f"{logs['loss']:.3f}")
+
+    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **kwargs: Any) -> None:
+        tqdm.write(
+            f"epoch {state.epoch:.0f} of {args.num_train_epochs:.0f}: validation NLL {metrics['eval_nll']:.3f}, "
+            f"accuracy {metrics['eval_accuracy']:.3f}, macro-F1 {metrics['eval_macro_f1']:.3f}",
+            file=sys.stderr,
+        )
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        self._bar.close()

@@ -1,0 +1,95 @@
+"""One true end-to-end test: the shipped adapter on the embedded base answers real questions."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import subjectwise
+from subjectwise.base_models import EMBEDDED_SHA256, embedded_file
+from subjectwise.calibration import apply_temperature
+from subjectwise.classifier import Classifier
+from subjectwise.errors import BaseModelError
+from subjectwise.files import file_sha256
+from subjectwise.model_folder import read_config
+from subjectwise.records import Question
+from subjectwise.scoring import score_plain
+
+MODEL = Path(subjectwise.__file__).parent / "model"
+
+try:
+    embedded_file()
+    INSTALLED = True
+except BaseModelError:
+    INSTALLED = False
+
+needs_base = pytest.mark.skipif(not INSTALLED, reason="the embedded base is not installed; run make install")
+
+# The model card's own questions, its prompt's three and its batch's three included.
+CARD = {
+    "What are the key principles of quantum mechanics?": "physics",
+    "What is the optimal capital structure for a corporation?": "business",
+    "How do neurons transmit signals?": "biology",
+    "What are the principles of contract law?": "law",
+    "What is the best strategy for corporate mergers?": "business",
+    "How does cognitive bias affect decision making?": "psychology",
+    "Explain the legal requirements for contract formation": "law",
+}
+
+
+def test_the_shipped_folder_is_whole_and_small() -> None:
+    config = read_config(MODEL)
+    assert config.base.name == "embedded" and config.base.sha256 == EMBEDDED_SHA256
+    assert len(config.labels) == 14
+    assert sum(file.stat().st_size for file in MODEL.iterdir()) <= 15 * 2**20
+    assert (MODEL / "README.md").is_file()
+    for file in MODEL.glob("*.json"):
+        assert "/work/" not in file.read_text() and "/home/" not in file.read_text()
+
+
+@pytest.fixture(scope="module")
+def classifier() -> Classifier:
+    return Classifier.from_pretrained()
+
+
+@needs_base
+def test_the_embedded_file_is_the_one() -> None:
+    assert file_sha256(embedded_file()) == EMBEDDED_SHA256
+
+
+@needs_base
+def test_the_model_cards_examples_are_right(classifier: Classifier) -> None:
+    predictions = classifier.classify(list(CARD))
+    assert {item.question: item.label for item in predictions} == CARD
+    assert all(item.score > 0.3 for item in predictions)
+
+
+@needs_base
+def test_the_first_command_of_the_readme(classifier: Classifier) -> None:
+    """`classifier` has had the base converted, which a first use tells on standard error."""
+    command = [sys.executable, "-m", "subjectwise.cli.app", "classify", "How do neurons transmit signals?", "--json"]
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    found = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    assert json.loads(found.stdout)["label"] == "biology"
+    assert found.stderr == ""
+
+
+@needs_base
+def test_bfloat16_and_batches_answer_as_the_plain_float32_path_does(classifier: Classifier) -> None:
+    plain = Classifier.from_pretrained(device="cpu", dtype="float32")
+    questions = [*CARD, *(f"{question} Give {n} reasons." for question in CARD for n in (2, 3, 5))]
+    expected = [
+        score_plain(plain._engine.model, [*plain._prompt.prefix_ids, *row], plain._trie).log_probs[0]
+        for row in plain._prompt.encode_questions([Question(question) for question in questions])
+    ]
+    probabilities = apply_temperature(np.array(expected), plain._temperature)
+    np.testing.assert_allclose(plain.predict_proba(questions), probabilities, atol=1e-4)
+    fast = classifier.predict_proba(questions)
+    assert np.abs(fast - probabilities).max() < 0.1
+    assert np.mean(fast.argmax(axis=1) == probabilities.argmax(axis=1)) >= 0.95
