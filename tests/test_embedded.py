@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -74,10 +73,16 @@ def test_the_model_cards_examples_are_right(classifier: Classifier) -> None:
 def test_the_first_command_of_the_readme(classifier: Classifier) -> None:
     """`classifier` has had the base converted, which a first use tells on standard error."""
     command = [sys.executable, "-m", "subjectwise.cli.app", "classify", "How do neurons transmit signals?", "--json"]
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
-    found = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    found = subprocess.run(command, capture_output=True, text=True, check=True)
     assert json.loads(found.stdout)["label"] == "biology"
     assert found.stderr == ""
+
+
+@needs_base
+def test_the_demo(classifier: Classifier) -> None:
+    demo = Path(__file__).parent.parent / "examples/demo.py"
+    found = subprocess.run([sys.executable, str(demo)], capture_output=True, text=True, check=True)
+    assert "biology" in found.stdout and "Try next" in found.stdout
 
 
 @needs_base

@@ -236,3 +236,26 @@ def test_compiled_layers_train(tmp_path: Path, tiny_recipe: Recipe, split_folder
         for i, recipe in enumerate(recipes)
     ]
     assert results[0].nll == pytest.approx(results[1].nll, abs=1e-3)
+
+
+def test_two_processes_train_one_model(tmp_path: Path, tiny_base: Path, split_folder: Path) -> None:
+    """`accelerate launch` changes the number of processes and nothing else."""
+    command = [
+        sys.executable,
+        "-m",
+        "accelerate.commands.launch",
+        "--cpu",
+        "--num_processes",
+        "2",
+        "--num_machines",
+        "1",
+    ]
+    command += ["--mixed_precision", "no", "--dynamo_backend", "no", "--main_process_port", "0"]
+    command += ["-m", "subjectwise.cli.app", "train", "small", "--data", str(split_folder), "--base", str(tiny_base)]
+    command += ["--output", str(tmp_path / "m"), "--device", "cpu", "--dtype", "float32", "--set", "training.epochs=2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    found = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+    assert found.returncode == 0, found.stderr
+    config = json.loads((tmp_path / "m/subjectwise.json").read_text())
+    assert len(config["results"]["epochs"]) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]

@@ -65,9 +65,11 @@ def cache_folder() -> Path:
 
 
 def choose_device(name: str = "auto") -> torch.device:
-    """The named device, or the best there is: CUDA, then Apple's, then the CPU."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+    """The named device, or the best there is: CUDA (a launched process has its own), then Apple's, then the CPU."""
+    if name == "auto" and torch.cuda.is_available():
+        name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    elif name == "auto":
+        name = "mps" if torch.backends.mps.is_available() else "cpu"
     try:
         device = torch.device(name)
         torch.empty(1, device=device)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from subjectwise.data.split import SplitFolder
 from subjectwise.engines.pytorch import check_head
 from subjectwise.errors import OutputError, RecipeError
 from subjectwise.files import new_folder, read_json, write_json, writing
-from subjectwise.model_folder import ModelConfig, load_model, save_model, write_config
+from subjectwise.model_folder import ModelConfig, load_model, read_config, save_model, write_config
 from subjectwise.prompt import Prompt
 from subjectwise.recipe import Recipe, TrainingSettings
 from subjectwise.records import Example
@@ -107,44 +107,57 @@ def train(
     history = [entry for entry in trainer.state.log_history if "eval_nll" in entry]
     best = min(history, key=lambda entry: entry["eval_nll"])
 
-    # 3) The folder: what is calibrated is the saved adapter on the merged path, which is what answers
-    config = ModelConfig(
-        base=base.info,
-        prompt=recipe.prompt,
-        prefix=prompt.prefix,
-        labels=data.labels,
-        temperature=1.0,
-        recipe=recipe,
-        manifest_sha256=data.manifest_sha256,
-    )
-    with new_folder(output) as folder:
-        save_model(folder, model, base.tokenizer, config)
-        del trainer, model
-        loaded = load_model(folder, base=recipe.base, device=device, dtype=dtype)
-        scores, truth = score_validation(loaded.model, loaded.prompt, trie, held)
-        temperature = fit_temperature(scores.log_probs, truth)
-        probabilities = apply_temperature(scores.log_probs, temperature)
-        measured = {
-            "rows": len(held),
-            "accuracy": metrics.accuracy(probabilities, truth),
-            "macro_f1": metrics.macro_f1(probabilities, truth),
-            "nll": metrics.nll(probabilities, truth),
-            "ece": metrics.ece(probabilities, truth),
-        }
-        curve = [{key.removeprefix("eval_"): entry[key] for key in sorted(entry)} for entry in history]
-        results = {"validation": measured, "best_epoch": round(best["epoch"]), "epochs": curve}
-        write_config(folder, replace(config, temperature=temperature, results=results))
-    shutil.rmtree(checkpoints, ignore_errors=True)
+    # 3) The folder; where there are many processes, one writes it
+    if trainer.is_world_process_zero():
+        config = ModelConfig(
+            base=base.info,
+            prompt=recipe.prompt,
+            prefix=prompt.prefix,
+            labels=data.labels,
+            temperature=1.0,
+            recipe=recipe,
+            manifest_sha256=data.manifest_sha256,
+            results={"best_epoch": round(best["epoch"]), "epochs": [_figures(entry) for entry in history]},
+        )
+        with new_folder(output) as folder:
+            save_model(folder, model, base.tokenizer, config)
+            write_config(folder, _calibrated(folder, config, trie, held, device, dtype))
+        shutil.rmtree(checkpoints, ignore_errors=True)
+    trainer.accelerator.wait_for_everyone()
+    written = read_config(output)
+    measured = written.results["validation"]
     return TrainingResult(
         folder=output,
         epochs=len(history),
         best_epoch=round(best["epoch"]),
         seconds=time.monotonic() - started,
-        temperature=temperature,
+        temperature=written.temperature,
         accuracy=measured["accuracy"],
         macro_f1=measured["macro_f1"],
         nll=measured["nll"],
     )
+
+
+def _figures(entry: Mapping[str, Any]) -> dict[str, Any]:
+    return {key.removeprefix("eval_"): entry[key] for key in sorted(entry)}
+
+
+def _calibrated(
+    folder: Path, config: ModelConfig, trie: LabelTrie, held: Sequence[Example], device: str, dtype: str
+) -> ModelConfig:
+    """`config` with the temperature and the validation figures of the saved adapter on the path that answers."""
+    loaded = load_model(folder, base=config.base.name, device=device, dtype=dtype)
+    scores, truth = score_validation(loaded.model, loaded.prompt, trie, held)
+    temperature = fit_temperature(scores.log_probs, truth)
+    probabilities = apply_temperature(scores.log_probs, temperature)
+    measured = {
+        "rows": len(held),
+        "accuracy": metrics.accuracy(probabilities, truth),
+        "macro_f1": metrics.macro_f1(probabilities, truth),
+        "nll": metrics.nll(probabilities, truth),
+        "ece": metrics.ece(probabilities, truth),
+    }
+    return replace(config, temperature=temperature, results={"validation": measured, **config.results})
 
 
 def with_adapter(base: Base, recipe: Recipe) -> Any:
