@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import platform
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -254,9 +255,12 @@ def load_model(
     tokenizer = _load_tokenizer(folder)
     warning = _check_base(folder, config.base, loaded, tokenizer)
     try:
-        # The adapter's configuration may name a place that only its author has; the base is given here.
-        model = PeftModel.from_pretrained(loaded.model, str(folder), is_trainable=False)
-        model = model.merge_and_unload()
+        with warnings.catch_warnings():
+            # PEFT asks transformers for an attribute under its older name, which is nothing a user could mend.
+            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
+            # The adapter's configuration may name a place that only its author has; the base is given here.
+            model = PeftModel.from_pretrained(loaded.model, str(folder), is_trainable=False)
+            model = model.merge_and_unload()
     except (SafetensorError, RuntimeError, ValueError, TypeError, KeyError, OSError) as error:
         text = " ".join(str(error).split())[:200]
         raise ModelFolderError(f"The adapter in {folder} cannot be put on {loaded.info.name}: {text}") from error

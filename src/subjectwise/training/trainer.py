@@ -18,6 +18,7 @@ from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, Traine
 
 from subjectwise import metrics
 from subjectwise.base_models import Base
+from subjectwise.calibration import apply_temperature, fit_temperature
 from subjectwise.engines.pytorch import PyTorchEngine, shares_prefix
 from subjectwise.errors import RecipeError
 from subjectwise.prompt import Prompt
@@ -86,7 +87,11 @@ class LabelTrainer(Trainer):
         return 0  # the Trainer's estimate asks for padded inputs
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """NLL, accuracy and macro-F1 on the validation rows, uncalibrated, through the scoring that answers."""
+        """NLL, accuracy and macro-F1 on the validation rows, through the scoring that answers.
+
+        The NLL that chooses the epoch is the one after a temperature is fitted, as it is before the model answers:
+        a later epoch that is more often right and merely too sure of itself is the better one.
+        """
         model = self.accelerator.unwrap_model(self.model)
         eager: AbstractContextManager[Any] = (
             torch.compiler.set_stance("force_eager") if self._settings.compile else nullcontext()
@@ -95,8 +100,10 @@ class LabelTrainer(Trainer):
         with torch.no_grad(), eager, self.compute_loss_context_manager():
             scores, truth = score_validation(model, self._prompt, self._trie, self._validation)
         model.train()
-        probabilities = np.exp(scores.log_probs)
+        temperature = fit_temperature(scores.log_probs, truth)
+        probabilities = apply_temperature(scores.log_probs, temperature)
         measured = {
+            "eval_temperature": temperature,
             "eval_nll": metrics.nll(probabilities, truth),
             "eval_accuracy": metrics.accuracy(probabilities, truth),
             "eval_macro_f1": metrics.macro_f1(probabilities, truth),
