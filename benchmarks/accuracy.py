@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import statistics
 import subprocess
@@ -18,7 +19,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-HERE = Path(__file__).parent
+# Relative, since the commands that are run stand in the results.
+HERE = Path(os.path.relpath(Path(__file__).parent))
 WORK = HERE / "work"
 SEEDS = (1, 2, 3)
 
