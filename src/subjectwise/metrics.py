@@ -121,7 +121,7 @@ def measure(probabilities: FloatArray, truth: IntArray, resamples: int = 1000, s
     """Every figure with its 95 % interval: Wilson's for accuracy, a percentile bootstrap over rows for the others.
 
     A resampled ECE is biased upwards, since a resample repeats rows; its interval is moved to be centred on
-    the figure itself (the basic bootstrap) and cut at 0.
+    the figure itself (the basic bootstrap), cut at 0, and always holds the figure.
     """
     check(probabilities, truth)
     values = {name: of(probabilities, truth) for name, of in MEASURES.items()}
@@ -139,6 +139,6 @@ def measure(probabilities: FloatArray, truth: IntArray, resamples: int = 1000, s
             continue
         low, high = map(float, np.percentile(drawn[name], [2.5, 97.5]))
         if name == "ece":
-            low, high = max(0.0, 2 * values[name] - high), max(0.0, 2 * values[name] - low)
+            low, high = max(0.0, 2 * values[name] - high), max(values[name], 2 * values[name] - low)
         found[name] = Interval(values[name], low, high)
     return found
