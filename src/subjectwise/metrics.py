@@ -28,9 +28,6 @@ class Interval:
     low: float
     high: float
 
-    def __str__(self) -> str:
-        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
-
 
 def check(probabilities: FloatArray, truth: IntArray) -> None:
     """DataError when the two differ in length, are empty, or a row is not a distribution."""

@@ -230,15 +230,13 @@ def read_config(folder: Path) -> ModelConfig:
     return config
 
 
-def load_model(
-    folder: Path, *, base: str | None = None, device: str = "auto", dtype: str = "auto", attention: str | None = None
-) -> LoadedModel:
+def load_model(folder: Path, *, base: str | None = None, device: str = "auto", dtype: str = "auto") -> LoadedModel:
     """Loads the base, merges the adapter into it and checks that the two belong together.
 
     Args:
         folder: the model folder.
         base: where the base is, when it is not where the folder says (an offline copy, say).
-        device, dtype, attention: as in `load_base`.
+        device, dtype: as in `load_base`.
 
     Raises:
         ModelFolderError: the folder is not whole, or the base has another shape, tokenizer or prompt.
@@ -249,7 +247,7 @@ def load_model(
 
     config = read_config(folder)
     loaded = load_base(
-        base or config.base.name, device=device, dtype=dtype, attention=attention,
+        base or config.base.name, device=device, dtype=dtype,
         revision=None if base else config.base.revision or None,
     )  # fmt: skip
     tokenizer = _load_tokenizer(folder)
