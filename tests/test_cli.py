@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -245,3 +246,111 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
         environment = {**os.environ, "MALLOC_ARENA_MAX": "2"}
         peaks.append(int(subprocess.run(arguments, capture_output=True, text=True, check=True, env=environment).stdout))
     assert peaks[1] - peaks[0] < 12_000, f"peaks in KiB: {peaks}; the notes alone are 24,000"
+
+
+def test_abstaining_and_several_labels(tiny_model: Path, inputs: Path, tmp_path: Path) -> None:
+    own = ("--model", tiny_model, "--device", "cpu", "--dtype", "float32")
+    question = "What is a photon and how does it differ from a lens?"
+    plain = json.loads(run("classify", question, *own, "--json").stdout)
+    assert "best_label" not in plain and "labels" not in plain
+    asked = json.loads(run("classify", question, *own, "--json", "--min-confidence", "1", "--multi-label").stdout)
+    assert asked["label"] == "abstain" and asked["best_label"] == plain["label"] and asked["labels"] == []
+    assert 0 <= asked["entropy"] <= 1
+    assert "abstain" in run("classify", question, *own, "--min-confidence", "1").stdout
+    output = tmp_path / "out.jsonl"
+    run("classify", "--input", inputs / "q.jsonl", "--output", output, *own, "--multi-label", "--min-confidence", "0.5")
+    for line in output.read_text().splitlines():
+        row = json.loads(line)
+        assert row["labels"] == [] if row["label"] == "abstain" else row["labels"][0] == row["label"]
+        assert (row["score"] < 0.5) == (row["label"] == "abstain") and row["best_label"]
+    thresholds = json.loads((tiny_model / "subjectwise.json").read_text())["thresholds"]
+    target, threshold = next(iter(thresholds.items()))
+    found = json.loads(run("classify", question, *own, "--json", "--min-accuracy", target).stdout)
+    assert (found["score"] < threshold) == (found["label"] == "abstain")
+    refused("classify", "x", *own, "--min-accuracy", "0.5", part="no threshold for the accuracy '0.5'")
+    refused("classify", "x", *own, "--min-accuracy", "0.95", "--min-confidence", "0.5", part="not both")
+
+
+def test_prior_correction_looks_at_the_whole_file(tiny_model: Path, inputs: Path, tmp_path: Path) -> None:
+    own = ("--model", tiny_model, "--device", "cpu", "--dtype", "float32")
+    scores = {}
+    for how in ("none", "match", "batch"):
+        output = tmp_path / f"{how}.jsonl"
+        assert run(
+            "classify", "--input", inputs / "q.txt", "--output", output, *own, "--prior-correction", how
+        ).returncode == 0  # fmt: skip
+        scores[how] = [json.loads(line)["scores"] for line in output.read_text().splitlines()]
+    assert scores["none"] != scores["match"] != scores["batch"]
+    refused("classify", "x", *own, "--prior-correction", "match", part="needs --input")
+    refused("classify", "--input", inputs / "q.txt", *own, "--prior-correction", "best", part="is not known")
+
+
+def test_calibrate_writes_the_folder_anew(tiny_model: Path, split_folder: Path, tmp_path: Path) -> None:
+    mine = Path(shutil.copytree(tiny_model, tmp_path / "mine"))
+    file = mine / "subjectwise.json"
+    content = json.loads(file.read_text())
+    before = content["calibration"]
+    content["calibration"], content["thresholds"] = {"temperature": 3.0}, {}
+    file.write_text(json.dumps(content))
+    refused(
+        "classify", "--input", split_folder / "test.parquet", "--model", mine, "--prior-correction", "match",
+        part="subjectwise calibrate",
+    )  # fmt: skip
+    command = ("calibrate", mine, "--data", split_folder, "--device", "cpu", "--dtype", "float32")
+    found = json.loads(run(*command, "--json").stdout)
+    after = json.loads(file.read_text())
+    assert after["calibration"]["temperature"] == pytest.approx(before["temperature"], rel=1e-3)
+    assert after["calibration"]["prior"] == pytest.approx(before["prior"]) and sum(before["prior"]) == pytest.approx(1)
+    assert found["thresholds"] == after["thresholds"]
+    assert (mine / "README.md").read_text().count(f"{after['calibration']['temperature']:.3f}") == 1
+
+
+def test_baselines_take_the_same_commands(split_folder: Path, inputs: Path, tmp_path: Path) -> None:
+    model, report = tmp_path / "svm", tmp_path / "report"
+    assert run("train", "baseline:tfidf-svm", "--data", split_folder, "--output", model).returncode == 0
+    trained = run("evaluate", model, "--data", split_folder, "--output", report)
+    assert "macro-F1" in trained.stdout and (report / "predictions.jsonl").is_file()
+    fitted = json.loads(run("evaluate", "baseline:tfidf-svm", "--data", split_folder, "--json").stdout)
+    assert fitted["metrics"] == json.loads((report / "report.json").read_text())["metrics"]
+    assert fitted["metrics"]["accuracy"]["value"] > 0.5
+    guessed = json.loads(run("evaluate", "baseline:majority", "--data", split_folder, "--json").stdout)
+    assert guessed["metrics"]["accuracy"]["value"] < fitted["metrics"]["accuracy"]["value"]
+    answer = json.loads(run("classify", "a photon and a lens", "--model", model, "--json").stdout)
+    assert answer["label"] == "physics" and answer["label_mass"] is None
+    output = tmp_path / "out.csv"
+    assert run("classify", "--input", inputs / "q.csv", "--output", output, "--model", model).returncode == 0
+    assert len(output.read_text().splitlines()) == len(make_rows()) + 1
+    refused("classify", "x", "--model", "baseline:tfidf-svm", part="learns from training rows")
+    refused("train", "baseline:forest", "--data", split_folder, "--output", tmp_path / "no", part="forest")
+    refused(
+        "train", "baseline:tfidf-svm", "--data", split_folder, "--output", tmp_path / "no", "--set", "lora.r=4",
+        part="no settings but prompt.with_options",
+    )  # fmt: skip
+
+
+def test_evaluating_a_file(tiny_model: Path, rows_file: Path, split_folder: Path, tmp_path: Path) -> None:
+    own = ("--device", "cpu", "--dtype", "float32")
+    report = json.loads(run("evaluate", tiny_model, "--data", rows_file, *own, "--json").stdout)
+    assert report["data"]["protocol"] == "file" and report["data"]["rows"] == len(make_rows())
+    report = json.loads(run("evaluate", tiny_model, "--data", split_folder, *own, "--json").stdout)
+    assert report["command"].startswith("subjectwise ")
+    one = tmp_path / "one.csv"
+    one.write_text("question,label\nWhat is a photon?,physics\n")
+    refused("evaluate", tiny_model, "--data", one, *own, part="none with the label 'biology'")
+    assert run("evaluate", tiny_model, "--data", one, *own, "--allow-missing-labels").returncode == 0
+
+
+def test_learning_curve_goes_on_where_it_was(split_folder: Path, tmp_path: Path) -> None:
+    command = ("learning-curve", "baseline:tfidf-svm", "--data", split_folder, "--output", tmp_path / "curve")
+    first = run(*command, "--sizes", "8", "--seeds", "2")
+    assert first.stdout.count("8 rows") == 2
+    second = run(*command, "--sizes", "8,0", "--seeds", "2")
+    assert second.stdout.count(" 8 rows") == 0 and second.stdout.count("seed") == 2
+    curve = json.loads((tmp_path / "curve/learning_curve.json").read_text())
+    rows = [(point["rows"], point["seed"]) for point in curve["points"]]
+    assert len(rows) == 4 and len(set(rows)) == 4
+    by_size = {size: point["accuracy"]["value"] for point in curve["points"] for size in [point["rows"]]}
+    assert by_size[max(by_size)] > by_size[8]
+    refused(*command[:2], "--data", split_folder, "--output", tmp_path / "other", "--sizes", "3", part="from 4 to")
+    refused(*command, "--sizes", "8", "--base", "x", part="another learner")
+    refused(*command, "--sizes", "8,many", part="whole numbers")

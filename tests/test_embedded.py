@@ -90,7 +90,7 @@ def test_bfloat16_and_batches_answer_as_the_plain_float32_path_does(classifier: 
         score_plain(plain._engine.model, [*plain._prompt.prefix_ids, *row], plain._trie).log_probs[0]
         for row in plain._prompt.encode_questions([Question(question) for question in questions])
     ]
-    probabilities = apply_temperature(np.array(expected), plain._temperature)
+    probabilities = apply_temperature(np.array(expected), plain.temperature)
     np.testing.assert_allclose(plain.predict_proba(questions), probabilities, atol=1e-4)
     fast = classifier.predict_proba(questions)
     assert np.abs(fast - probabilities).max() < 0.1

@@ -13,7 +13,8 @@ from conftest import make_rows
 from subjectwise.classifier import Classifier
 from subjectwise.data.split import open_split
 from subjectwise.errors import DataError
-from subjectwise.evaluation import evaluate, load_predictor, write_evaluation
+from subjectwise.evaluation.predictors import draw_shots, load_predictor
+from subjectwise.evaluation.run import Rows, evaluate, file_rows, split_rows, write_evaluation
 from subjectwise.records import FloatArray, Question
 
 LABELS = ["biology", "computer science", "law", "physics"]
@@ -36,14 +37,15 @@ class Oracle:
 
 def test_the_report_says_what_happened(split_folder: Path, tmp_path: Path) -> None:
     data = open_split(split_folder)
-    evaluation = evaluate(Oracle(), data, "test", name="oracle", command="subjectwise evaluate oracle")
+    evaluation = evaluate(Oracle(), split_rows(data), name="oracle", command="subjectwise evaluate oracle")
     write_evaluation(tmp_path / "out", evaluation)
     report = json.loads((tmp_path / "out/report.json").read_text())
     rows = [json.loads(line) for line in (tmp_path / "out/predictions.jsonl").read_text().splitlines()]
     truth, predicted = [row["label"] for row in rows], [row["predicted"] for row in rows]
     assert set(report) == {
-        "schema_version", "predictor", "data", "metrics", "per_class", "per_source", "confusion", "speed", "versions",
-        "machine", "command",
+        "schema_version", "predictor", "data", "metrics", "per_class", "per_source", "slices", "confusion",
+        "confused_pairs", "confident_errors", "calibration", "risk_coverage", "thresholds", "uncertainty", "speed",
+        "versions", "machine", "command",
     }  # fmt: skip
     assert set(rows[0]) == {"row_id", "label", "predicted", "score", "scores", "label_mass"}
     assert [row["row_id"] for row in rows] == data.manifest["splits"]["test"]["row_ids"]
@@ -60,12 +62,12 @@ def test_options_are_hidden_unless_asked_for(split_folder: Path, tiny_model: Pat
     data = open_split(split_folder)
     classifier = Classifier.from_pretrained(tiny_model, device="cpu", dtype="float32")
     counted: list[int] = []
-    without = evaluate(classifier, data, "test", on_progress=counted.append)
+    without = evaluate(classifier, split_rows(data), on_progress=counted.append)
     assert sum(counted) == without.report["data"]["rows"]
-    shown = evaluate(classifier, data, "test", with_options=True)
+    shown = evaluate(classifier, split_rows(data), with_options=True)
     assert without.report["data"]["with_options"] is False and shown.report["data"]["with_options"] is True
     assert without.report["metrics"]["nll"] != shown.report["metrics"]["nll"]
-    assert evaluate(classifier, data, "test", limit=5).report["data"]["rows"] == 5
+    assert evaluate(classifier, split_rows(data), limit=5, allow_missing=True).report["data"]["rows"] == 5
 
 
 def test_unknown_labels_in_the_data(split_folder: Path) -> None:
@@ -73,7 +75,7 @@ def test_unknown_labels_in_the_data(split_folder: Path) -> None:
         classes_ = ["biology", "law"]
 
     with pytest.raises(DataError, match="label 'computer science', which narrow does not know"):
-        evaluate(Narrow(), open_split(split_folder), name="narrow")
+        evaluate(Narrow(), split_rows(open_split(split_folder)), name="narrow")
 
 
 def test_predictors_by_name(tiny_model: Path, tiny_base: Path, split_folder: Path) -> None:
@@ -81,3 +83,52 @@ def test_predictors_by_name(tiny_model: Path, tiny_base: Path, split_folder: Pat
     options: dict[str, Any] = {"device": "cpu", "dtype": "float32"}
     assert list(load_predictor(str(tiny_model), labels, **options).classes_) == LABELS
     assert list(load_predictor(f"zero-shot:{tiny_base}", labels, **options).classes_) == LABELS
+
+
+def test_predictors_that_learn_from_the_split(tiny_base: Path, split_folder: Path) -> None:
+    data = open_split(split_folder)
+    shots = draw_shots(data)
+    assert sorted(shot.label for shot in shots) == LABELS and shots == draw_shots(data)
+    assert {shot.row_id for shot in shots} <= set(data.manifest["splits"]["train"]["row_ids"])
+    options: dict[str, Any] = {"device": "cpu", "dtype": "float32"}
+    few = load_predictor(f"few-shot:{tiny_base}", data.labels, data=data, **options)
+    prefix = few._prompt.prefix
+    assert all(f"Q: {shot.question.text}\nA: {shot.label}" in prefix for shot in shots)
+    with pytest.raises(DataError, match="learns from training rows"):
+        load_predictor(f"few-shot:{tiny_base}", data.labels)
+
+
+def test_a_report_can_be_trusted(split_folder: Path) -> None:
+    data = open_split(split_folder)
+    report = evaluate(Oracle(), split_rows(data), name="oracle").report
+    wrong = [row for row in split_rows(data).examples if row.question.text.startswith("Which")]
+    errors = report["confident_errors"]
+    assert {row["row_id"] for row in errors} == {row.row_id for row in wrong} and len(errors) < 20
+    assert sum(pair["rows"] for pair in report["confused_pairs"]) == len(wrong)
+    assert sum(row["rows"] for row in report["slices"]["length"].values()) == report["data"]["rows"]
+    assert sum(row["rows"] for row in report["uncertainty"]) == report["data"]["rows"]
+    assert report["calibration"]["before"] is None and report["calibration"]["after"]["ece"] > 0
+    assert all(point["coverage"] >= share / 100 for share, point in enumerate(report["risk_coverage"], 1))
+    assert report["risk_coverage"][-1]["accuracy"] == report["metrics"]["accuracy"]["value"]
+
+
+def test_thresholds_and_temperature_are_the_models_own(split_folder: Path, tiny_model: Path) -> None:
+    classifier = Classifier.from_pretrained(tiny_model, device="cpu", dtype="float32")
+    validation = evaluate(classifier, split_rows(open_split(split_folder), "validation")).report
+    assert set(validation["thresholds"]) == set(classifier.thresholds)
+    for target, row in validation["thresholds"].items():
+        assert row["accuracy"]["value"] >= float(target), "on the rows that it was found on"
+    honest = validation["calibration"]
+    assert honest["temperature"] == classifier.temperature != 1
+    assert honest["after"]["nll"] <= honest["before"]["nll"]
+    assert honest["after"]["nll"] == pytest.approx(validation["metrics"]["nll"]["value"])
+
+
+def test_a_file_of_ones_own(tiny_model: Path, rows_file: Path) -> None:
+    rows = file_rows(str(rows_file))
+    assert (rows.protocol, rows.split, len(rows.examples)) == ("file", rows_file.name, len(make_rows()))
+    assert len(rows.manifest_sha256) == 64
+    few = Rows(rows.examples[:3], "file", "x", "y")
+    with pytest.raises(DataError, match="none with the label 'computer science'"):
+        evaluate(Oracle(), few)
+    assert evaluate(Oracle(), few, allow_missing=True).report["data"]["rows"] == 3

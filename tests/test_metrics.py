@@ -5,7 +5,6 @@ import pytest
 from sklearn import metrics as sklearn_metrics
 
 from subjectwise import metrics
-from subjectwise.calibration import apply_temperature, fit_temperature
 from subjectwise.errors import DataError
 
 
@@ -68,13 +67,79 @@ def test_bad_input_is_refused() -> None:
             metrics.measure(bad, labels)
 
 
-@pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
-def test_a_temperature_is_found_again(temperature: float) -> None:
-    generator = np.random.default_rng(3)
-    probabilities = generator.dirichlet(np.full(6, 0.4), 20_000)
-    truth = np.array([generator.choice(6, p=row) for row in probabilities])
-    # Log-probabilities that are right only once divided by `temperature`.
-    log_probs = np.log(apply_temperature(np.log(probabilities), 1 / temperature))
-    assert fit_temperature(log_probs, truth) == pytest.approx(temperature, rel=0.05)
-    recovered = apply_temperature(log_probs, temperature)
-    np.testing.assert_allclose(recovered, probabilities, atol=1e-9)
+@pytest.mark.parametrize("seed", range(3))
+def test_agrees_with_torchmetrics(seed: int) -> None:
+    torch = pytest.importorskip("torch")
+    from torchmetrics.functional import classification as torchmetrics
+
+    probabilities, truth = drawn(seed)
+    given, labels = torch.tensor(probabilities), torch.tensor(truth)
+    for found, expected in [
+        (metrics.accuracy(probabilities, truth), torchmetrics.multiclass_accuracy(given, labels, 5, average="micro")),
+        (metrics.macro_f1(probabilities, truth), torchmetrics.multiclass_f1_score(given, labels, 5, average="macro")),
+        (
+            metrics.ece(probabilities, truth, equal_width=True),
+            torchmetrics.multiclass_calibration_error(given, labels, 5, n_bins=metrics.ECE_BINS, norm="l1"),
+        ),
+    ]:
+        assert found == pytest.approx(float(expected), abs=1e-6)
+    table = torchmetrics.multiclass_confusion_matrix(given, labels, 5)
+    np.testing.assert_array_equal(metrics.confusion(probabilities, truth), table.numpy())
+
+
+def test_a_perfectly_calibrated_model_stays_below_its_bound_19_times_in_20() -> None:
+    below = []
+    for seed in range(100):
+        probabilities, truth = drawn(seed)
+        below.append(metrics.ece(probabilities, truth) <= metrics.perfect_ece(probabilities, draws=200))
+    assert 88 <= sum(below) <= 100
+    certain = np.tile([0.999, 0.001], (400, 1))
+    assert metrics.ece(certain, np.repeat([0, 1], 200)) > 5 * metrics.perfect_ece(certain)
+
+
+def test_classwise_ece_is_the_gap_of_each_class() -> None:
+    always = np.tile([0.9, 0.1, 0.0], (1000, 1))
+    assert metrics.classwise_ece(always, np.repeat([0, 1], 500)) == pytest.approx((0.4 + 0.4 + 0.0) / 3)
+
+
+def test_reliability_bins_hold_every_row_and_give_the_ece() -> None:
+    probabilities, truth = drawn(4)
+    bins = metrics.reliability(probabilities, truth)
+    assert sum(found.rows for found in bins) == len(truth) and len(bins) == metrics.ECE_BINS
+    assert [found.confidence for found in bins] == sorted(found.confidence for found in bins)
+    gap = sum(found.rows * abs(found.accuracy.value - found.confidence) for found in bins) / len(truth)
+    assert gap == pytest.approx(metrics.ece(probabilities, truth))
+
+
+def test_risk_coverage() -> None:
+    confidence = np.array([0.6, 0.9, 0.9, 0.7])
+    probabilities = np.stack([confidence, 1 - confidence], axis=1)
+    curve = metrics.risk_coverage(probabilities, np.array([1, 0, 1, 0]))
+    assert [(point.coverage, point.accuracy, point.threshold) for point in curve] == [
+        (0.5, 0.5, 0.9),
+        (0.75, pytest.approx(2 / 3), 0.7),
+        (1.0, 0.5, 0.6),
+    ]
+    assert metrics.accuracy_at(curve, 0.6).coverage == 0.75 and metrics.accuracy_at(curve, 1.0).coverage == 1.0
+
+
+def test_mcnemar_is_the_binomial_test() -> None:
+    from scipy.stats import binomtest
+
+    generator = np.random.default_rng(0)
+    for share in (0.5, 0.7, 0.9):
+        first, second = generator.random(300) < 0.8, generator.random(300) < share
+        only_first, only_second = int(np.sum(first & ~second)), int(np.sum(~first & second))
+        expected = binomtest(only_first, only_first + only_second).pvalue
+        assert metrics.mcnemar(first, second) == pytest.approx(expected, rel=1e-9)
+    assert metrics.mcnemar(first, first) == 1.0
+
+
+def test_a_paired_difference_is_narrower_than_two_intervals() -> None:
+    probabilities, truth = drawn(5)
+    other = probabilities.copy()
+    other[:20] = other[:20, ::-1]
+    found = metrics.paired_difference(probabilities, other, truth)
+    assert found.value == pytest.approx(metrics.accuracy(probabilities, truth) - metrics.accuracy(other, truth))
+    assert found.low <= found.value <= found.high and found.high - found.low < 0.05
+    assert metrics.paired_difference(probabilities, probabilities, truth) == metrics.Interval(0.0, 0.0, 0.0)

@@ -10,12 +10,15 @@ import csv
 import json
 import os
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from subjectwise.baselines.baseline import Baseline
 from subjectwise.classifier import Classifier
 from subjectwise.data.read import Row, find_column, iterate_rows, read_options
+from subjectwise.decision import ALWAYS_ONE, Decision
 from subjectwise.errors import DataError, OutputError, QuestionError
 from subjectwise.files import new_file, read_json, write_json, writing
 from subjectwise.records import Prediction, Question
@@ -26,16 +29,18 @@ OUTPUT_FORMATS = (".jsonl", ".csv", ".parquet")
 CHUNK = 512
 
 # The keys of an answer. An input column of the same name is kept as `input_NAME`.
-ANSWER_KEYS = ("question", "label", "score", "scores", "label_mass", "error")
+ANSWER_KEYS = ("question", "label", "score", "scores", "label_mass", "best_label", "labels", "entropy", "error")
 
 
 def classify_rows(
-    classifier: Classifier,
+    classifier: Classifier | Baseline,
     path: Path,
     *,
     question_column: str = "",
     options_column: str = "",
     with_options: bool | None = None,
+    decision: Decision = ALWAYS_ONE,
+    prior_correction: str = "none",
     keep_going: bool = False,
     skip: int = 0,
 ) -> Iterator[list[Row]]:
@@ -43,6 +48,7 @@ def classify_rows(
 
     An answer is the prediction's fields and every other column of its row. With `keep_going`, a row that cannot
     be read has `label` null and an `error` in place of an answer; without it, such a row raises DataError.
+    A `prior_correction` looks at one chunk at a time.
     """
     rows = iterate_rows(path, skip)
     number = skip
@@ -64,7 +70,11 @@ def classify_rows(
                     raise DataError(f"{place}, row {number}: {error} Use --keep-going to note it and go on.") from error
                 questions.append(str(error))
         readable = [question for question in questions if isinstance(question, Question)]
-        answers = iter(classifier.classify(readable, with_options=with_options))
+        answers = iter(
+            classifier.classify(
+                readable, with_options=with_options, decision=decision, prior_correction=prior_correction
+            )
+        )
         yield [
             _answer(row, question_name, next(answers) if isinstance(question, Question) else str(question))
             for row, question in zip(chunk, questions, strict=True)
@@ -87,7 +97,7 @@ def json_line(row: Row) -> str:
 
 
 def classify_file(
-    classifier: Classifier,
+    classifier: Classifier | Baseline,
     path: Path,
     output: Path,
     *,
@@ -112,7 +122,8 @@ def classify_file(
     note = output.with_name(f".{output.name}.part.json")
     with writing(output):
         output.parent.mkdir(parents=True, exist_ok=True)
-    done = _open_part(part, note, {"input": _identity(path), **options, **run})
+    kept = {key: asdict(value) if isinstance(value, Decision) else value for key, value in options.items()}
+    done = _open_part(part, note, {"input": _identity(path), **kept, **run})
     if done and on_progress:
         on_progress(done)
     with writing(part), part.open("a", encoding="utf-8") as stream:

@@ -1,11 +1,20 @@
-"""Makes probabilities honest: fitted on validation rows, applied anywhere. numpy only."""
+"""Makes probabilities honest: fitted on validation rows, applied anywhere. numpy only.
+
+The temperature is always applied. The corrections of the prior are for traffic whose mix of labels is not that of the
+training rows; they look at many questions at once, so that an answer depends on its neighbours.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
+from subjectwise.errors import DataError
 from subjectwise.metrics import IntArray
 from subjectwise.records import FloatArray
+
+PRIOR_CORRECTIONS = ("none", "batch", "match")
 
 
 def apply_temperature(log_probs: FloatArray, temperature: float) -> FloatArray:
@@ -35,3 +44,58 @@ def fit_temperature(log_probs: FloatArray, truth: IntArray) -> float:
         else:
             low = left
     return float(2 / (low + high))
+
+
+def remove_temperature(probabilities: FloatArray, temperature: float) -> FloatArray:
+    """What the probabilities were before `apply_temperature`."""
+    return apply_temperature(np.log(np.maximum(probabilities, 1e-300)), 1 / temperature)
+
+
+def correct_prior(probabilities: FloatArray, how: str, trained: Sequence[float] | None) -> FloatArray:
+    """Applies one of `PRIOR_CORRECTIONS` by name.
+
+    Raises:
+        DataError: an unknown name, or `match` where the shares of the training rows were not kept.
+    """
+    if how not in PRIOR_CORRECTIONS:
+        raise DataError(f"The prior correction {how!r} is not known; use {', '.join(PRIOR_CORRECTIONS)}.")
+    if how == "none" or not len(probabilities):
+        return probabilities
+    if how == "batch":
+        return batch_calibration(probabilities)
+    if not trained:
+        raise DataError(
+            "This model does not say how frequent its labels were; run 'subjectwise calibrate', or use batch."
+        )
+    return match_prior(probabilities, np.asarray(trained))
+
+
+def batch_calibration(probabilities: FloatArray) -> FloatArray:
+    """Divides by the mean over the rows and normalises: Batch Calibration (Zhou et al., arXiv 2309.17249).
+
+    It takes what the rows have in common for a bias of the prompt, and so pulls the answers towards every label being
+    equally frequent. [rows, labels] to [rows, labels].
+    """
+    return _reweighted(probabilities, 1 / np.maximum(probabilities.mean(axis=0), 1e-12))
+
+
+def match_prior(probabilities: FloatArray, trained: FloatArray, iterations: int = 100) -> FloatArray:
+    """Finds how frequent the labels are among the rows and answers accordingly (Saerens et al. 2002, EM).
+
+    Args:
+        probabilities: calibrated on rows where the labels are as frequent as `trained`, [rows, labels].
+        trained: the share of each label there, [labels].
+    """
+    prior = trained
+    for _ in range(iterations):
+        adapted = _reweighted(probabilities, prior / np.maximum(trained, 1e-12))
+        found = adapted.mean(axis=0)
+        if np.abs(found - prior).max() < 1e-6:
+            break
+        prior = found
+    return adapted
+
+
+def _reweighted(probabilities: FloatArray, weights: FloatArray) -> FloatArray:
+    weighted = probabilities * weights
+    return np.asarray(weighted / weighted.sum(axis=1, keepdims=True))

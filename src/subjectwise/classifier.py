@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, overload
@@ -15,7 +15,8 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 
 from subjectwise.base_models import load_base
-from subjectwise.calibration import apply_temperature
+from subjectwise.calibration import apply_temperature, correct_prior
+from subjectwise.decision import ALWAYS_ONE, Decision, decide
 from subjectwise.engines.pytorch import PyTorchEngine, check_head
 from subjectwise.errors import DataError, ModelFolderError
 from subjectwise.files import new_folder
@@ -44,11 +45,16 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     Attributes:
         classes_: the labels, in the order of `predict_proba`'s columns.
+        temperature: what the log-probabilities are divided by.
+        thresholds: the confidence from which on the validation rows were right as often as the key says ("0.95").
         warning: one sentence when the base is not quite the one that the model was trained on, else empty.
     """
 
     classes_: npt.NDArray[Any]
     warning: str = ""
+    temperature: float = 1.0
+    thresholds: Mapping[str, float] = {}
+    _prior: Sequence[float] = ()
     _folder: Path | None = None
 
     def __init__(
@@ -96,14 +102,19 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         *,
         base: str = "embedded",
         style: str = "plain",
+        shots: Sequence[Example] | None = None,
         device: str = "auto",
         dtype: str = "auto",
     ) -> Classifier:
-        """A classifier of any `labels` by the prompt alone, on an untrained base; not calibrated."""
+        """A classifier of any `labels` by the prompt alone, on an untrained base; not calibrated.
+
+        `shots` are the examples that the prompt shows; without them the reference's own, where the labels are known.
+        """
         classifier = cls(device=device, dtype=dtype)
         loaded = load_base(base, device=device, dtype=dtype)
         check_head(loaded.model)
-        prompt = Prompt(loaded.tokenizer, labels, PromptSettings(style=style))
+        shown = None if shots is None else [(example.question.text, example.label) for example in shots]
+        prompt = Prompt(loaded.tokenizer, labels, PromptSettings(style=style), shown)
         classifier._use(loaded.model, prompt, temperature=1.0)
         return classifier
 
@@ -174,6 +185,8 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         questions: Question | str,
         *,
         with_options: bool | None = None,
+        decision: Decision = ALWAYS_ONE,
+        prior_correction: str = "none",
         on_progress: Callable[[int], None] | None = None,
     ) -> Prediction: ...
 
@@ -183,6 +196,8 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         questions: Questions,
         *,
         with_options: bool | None = None,
+        decision: Decision = ALWAYS_ONE,
+        prior_correction: str = "none",
         on_progress: Callable[[int], None] | None = None,
     ) -> list[Prediction]: ...
 
@@ -191,32 +206,31 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         questions: Question | str | Questions,
         *,
         with_options: bool | None = None,
+        decision: Decision = ALWAYS_ONE,
+        prior_correction: str = "none",
         on_progress: Callable[[int], None] | None = None,
     ) -> Prediction | list[Prediction]:
         """The prediction for one question, or a list of them for many, in their order.
 
         Args:
             with_options: whether the model sees the answer options; None for the model's own setting.
+            decision: whether to abstain when unsure, or to give several labels.
+            prior_correction: `none`; or for many questions whose mix of labels is not that of the training rows:
+                `match` finds the mix and answers accordingly, `batch` takes every label for equally frequent.
+                An answer then depends on the other questions.
             on_progress: told the number of questions of each batch that is done.
 
         Raises:
             QuestionError: a question is empty, too long or holds control characters.
         """
         if isinstance(questions, (str, Question)):
-            return self.classify([questions], with_options=with_options)[0]
+            return self.classify([questions], with_options=with_options, decision=decision)[0]
         read = [as_question(question) for question in questions]
+        names = list(self.labels)
+        decision.check_labels(names)
         probabilities, mass = self._probabilities(read, with_options, on_progress)
-        names = list(self._prompt.labels)
-        return [
-            Prediction(
-                question=question.text,
-                label=names[int(row.argmax())],
-                score=float(row.max()),
-                scores=dict(zip(names, map(float, row), strict=True)),
-                label_mass=float(any_label),
-            )
-            for question, row, any_label in zip(read, probabilities, mass, strict=True)
-        ]
+        probabilities = correct_prior(probabilities, prior_correction, self._prior)
+        return decide(read, probabilities, names, decision, mass)
 
     def predict_proba(self, X: Questions, with_options: bool | None = None) -> FloatArray:
         """Calibrated probabilities, [questions, labels], columns in the order of `classes_`."""
@@ -238,11 +252,13 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self._check_fitted()
         rows = self._prompt.encode_questions(questions, with_options)
         scores = score(self._engine, rows, self._trie, on_progress)
-        return apply_temperature(scores.log_probs, self._temperature), scores.label_mass
+        return apply_temperature(scores.log_probs, self.temperature), scores.label_mass
 
     def _load(self, folder: Path, base: str | None) -> None:
         loaded = load_model(folder, base=base, device=self.device, dtype=self.dtype)
         self._use(loaded.model, loaded.prompt, loaded.config.temperature)
+        self.thresholds = dict(loaded.config.thresholds)
+        self._prior = loaded.config.prior
         self._folder = folder
         self.warning = loaded.warning
 
@@ -250,7 +266,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self._prompt = prompt
         self._trie = LabelTrie(prompt.label_ids, prompt.end_ids)
         self._engine = PyTorchEngine(model, prompt.prefix_ids)
-        self._temperature = temperature
+        self.temperature = temperature
         self._folder = None
         self.classes_ = np.array(prompt.labels.names)
 

@@ -51,7 +51,8 @@ class ModelConfig:
     Attributes:
         prefix: the rendered prompt before the seam; loading refuses a tokenizer that renders another.
         temperature: divides the log-probabilities before they become probabilities.
-        thresholds: confidence for a wanted accuracy, such as {"0.95": 0.71}; may be empty.
+        prior: the share of each label among the training rows, in label order; empty where it was not kept.
+        thresholds: confidence for a wanted accuracy on the validation rows, such as {"0.95": 0.71}; may be empty.
         results: figures measured on the validation rows at the end of training.
     """
 
@@ -62,6 +63,7 @@ class ModelConfig:
     temperature: float
     recipe: Recipe
     manifest_sha256: str
+    prior: tuple[float, ...] = ()
     thresholds: Mapping[str, float] = field(default_factory=dict)
     results: Mapping[str, Any] = field(default_factory=dict)
 
@@ -71,7 +73,7 @@ class ModelConfig:
             "base": asdict(self.base),
             "prompt": {**asdict(self.prompt), "prefix": self.prefix},
             "labels": list(self.labels),
-            "calibration": {"temperature": self.temperature},
+            "calibration": {"temperature": self.temperature, "prior": list(self.prior)},
             "thresholds": dict(self.thresholds),
             "recipe": self.recipe.to_dict(),
             "manifest_sha256": self.manifest_sha256,
@@ -95,6 +97,7 @@ class ModelConfig:
                 temperature=float(values["calibration"]["temperature"]),
                 recipe=Recipe.from_dict(values["recipe"]),
                 manifest_sha256=str(values["manifest_sha256"]),
+                prior=tuple(map(float, values["calibration"].get("prior", ()))),
                 thresholds=values.get("thresholds", {}),
                 results=values.get("results", {}),
             )

@@ -40,12 +40,16 @@ _BARE = "Q: {question}\nA:"
 _SEAM_PROBES = ("What is it?", "42 is", "(a) x", '"So', "$x^2$", "\u00e9t\u00e9", "\u5149\u901f", "... and", "a")
 
 
-def instruction_template(style: str, labels: LabelSet) -> str:
-    """The template of `style` with `{question}` left open, before any chat template."""
+def instruction_template(style: str, labels: LabelSet, shots: Sequence[tuple[str, str]] | None = None) -> str:
+    """The template of `style` with `{question}` left open, before any chat template.
+
+    `shots` are questions and their labels that it shows; None for the reference's own.
+    """
     if style == "bare":
         return _BARE
-    shots = [f"Q: {text}\nA: {label}\n" for text, label in _SHOTS if label in labels.names]
-    examples = "Examples:\n" + "\n".join(shots) + "\n" if shots else ""
+    known = [shot for shot in _SHOTS if shot[1] in labels.names] if shots is None else shots
+    shown = [f"Q: {text.replace(QUESTION_SLOT, '')}\nA: {label}\n" for text, label in known]
+    examples = "Examples:\n" + "\n".join(shown) + "\n" if shown else ""
     return _PLAIN.replace("{labels}", ", ".join(labels)).replace("{examples}", examples)
 
 
@@ -68,10 +72,17 @@ class Prompt:
         end_ids: the end-of-answer token, at most one.
     """
 
-    def __init__(self, tokenizer: Any, labels: LabelSet, settings: PromptSettings) -> None:
+    def __init__(
+        self,
+        tokenizer: Any,
+        labels: LabelSet,
+        settings: PromptSettings,
+        shots: Sequence[tuple[str, str]] | None = None,
+    ) -> None:
         self.tokenizer = tokenizer
         self.labels = labels
         self.settings = settings
+        self._shots = shots
         self._start = self._start_ids()
         head, self._suffix = self._rendered().split(QUESTION_SLOT)
         self.prefix, self._lead = self._find_seam(head)
@@ -105,7 +116,7 @@ class Prompt:
 
     def _rendered(self) -> str:
         """The whole prompt with the question's slot open, chat template applied."""
-        template = instruction_template(self.settings.style, self.labels)
+        template = instruction_template(self.settings.style, self.labels, self._shots)
         if self.settings.style != "chat":
             return template
         if not getattr(self.tokenizer, "chat_template", None):

@@ -70,11 +70,14 @@ class Prediction:
     """The answer to one question.
 
     Attributes:
-        label: the label of highest probability.
-        score: its calibrated probability, 0 to 1.
+        label: the label of highest probability, or `abstain` where that is below the minimum that was asked for.
+        score: the highest calibrated probability, 0 to 1.
         scores: every label's calibrated probability, in label order; they sum to 1.
         label_mass: the probability that the model gives to any label at all, before normalising, 0 to 1;
             near 0 when the text is none of these. None where the predictor has no such notion.
+        best_label: where a minimum was asked for, the label of highest probability even if the answer is `abstain`.
+        labels: where several were asked for, the likely labels, best first; none where the answer is `abstain`.
+        entropy: where several were asked for, the entropy of the scores as a share of the highest possible, 0 to 1.
     """
 
     question: str
@@ -82,18 +85,26 @@ class Prediction:
     score: float
     scores: dict[str, float] = field(repr=False)
     label_mass: float | None = None
+    best_label: str = ""
+    labels: tuple[str, ...] = ()
+    entropy: float | None = None
 
     def top(self, k: int) -> list[tuple[str, float]]:
         """The `k` most probable labels with their probabilities, best first."""
         return sorted(self.scores.items(), key=lambda item: -item[1])[:k]
 
     def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON has them; those that were not asked for are left out."""
+        decided: dict[str, Any] = {"best_label": self.best_label} if self.best_label else {}
+        if self.entropy is not None:
+            decided |= {"labels": list(self.labels), "entropy": self.entropy}
         return {
             "question": self.question,
             "label": self.label,
             "score": self.score,
             "scores": self.scores,
             "label_mass": self.label_mass,
+            **decided,
         }
 
 

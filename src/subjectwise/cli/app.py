@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from subjectwise.cli import classify, data, evaluate, train
+from subjectwise.cli import audit, calibrate, classify, compare, data, evaluate, learning_curve, report, train
 from subjectwise.errors import SubjectwiseError
 
 app = typer.Typer(
@@ -23,6 +23,11 @@ app = typer.Typer(
 app.command("classify")(classify.classify)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
+app.command("calibrate")(calibrate.calibrate)
+app.command("compare")(compare.compare)
+app.command("learning-curve")(learning_curve.learning_curve)
+app.command("report")(report.report)
+app.command("audit")(audit.audit)
 app.add_typer(data.app, name="data")
 
 
@@ -55,7 +60,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     warnings.simplefilter("ignore")
     try:
-        app(args=arguments)
+        typed = list(sys.argv[1:] if arguments is None else arguments)
+        app(args=typed, obj=typed)
     except SubjectwiseError as error:
         typer.echo(f"Error: {error}", err=True)
         sys.exit(1)

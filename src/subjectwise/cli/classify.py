@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from subjectwise.baselines.baseline import Baseline
     from subjectwise.classifier import Classifier
     from subjectwise.records import Prediction
 
@@ -31,6 +32,17 @@ def classify(
     with_options: Annotated[
         bool, typer.Option("--with-options", help="Show the model the answer options in the input's options column.")
     ] = False,
+    min_confidence: Annotated[
+        float, typer.Option(min=0, max=1, help="Answer `abstain` where the probability is lower.")
+    ] = 0.0,
+    min_accuracy: Annotated[
+        str, typer.Option(help="Abstain as often as this accuracy asks for on the validation rows: 0.95 or 0.99.")
+    ] = "",
+    multi_label: Annotated[bool, typer.Option("--multi-label", help="Give several labels where unsure.")] = False,
+    prior_correction: Annotated[
+        str,
+        typer.Option(help="For a mix of subjects unlike the training rows': match finds it, batch levels it, or none."),
+    ] = "none",
     question_column: Annotated[str, typer.Option(help="Column of the question; found by itself where usual.")] = "",
     options_column: Annotated[str, typer.Option(help="Column of the answer options, a list.")] = "",
     keep_going: Annotated[
@@ -46,6 +58,7 @@ def classify(
 
     A file: `subjectwise classify --input questions.csv --output subjects.jsonl`
     """
+    from subjectwise.decision import Decision
     from subjectwise.errors import QuestionError, SubjectwiseError
     from subjectwise.records import as_question
 
@@ -58,11 +71,17 @@ def classify(
     asked = [as_question(question) for question in questions or []]
     if asked and with_options:
         raise QuestionError("--with-options needs --input with a column of options.")
+    if prior_correction != "none" and not input_file:
+        raise SubjectwiseError("--prior-correction needs --input; a single question has no mix of subjects.")
+    if min_confidence and min_accuracy:
+        raise SubjectwiseError("Give --min-confidence or --min-accuracy, not both.")
     classifier = _load(model, labels, base, device, dtype)
     if classifier.warning:
         typer.echo(f"Warning: {classifier.warning}", err=True)
+    minimum = _threshold(classifier, min_accuracy) if min_accuracy else min_confidence
+    decision = Decision(minimum, multi_label)
     if asked:
-        for prediction in classifier.classify(asked):
+        for prediction in classifier.classify(asked, decision=decision):
             typer.echo(json.dumps(_as_object(prediction, top_k)) if as_json else _as_text(prediction, top_k))
         return
 
@@ -73,7 +92,7 @@ def classify(
     if output is None:
         for answers in classify_rows(
             classifier, path, question_column=question_column, options_column=options_column,
-            with_options=shown, keep_going=keep_going,
+            with_options=shown, decision=decision, prior_correction=prior_correction, keep_going=keep_going,
         ):  # fmt: skip
             sys.stdout.writelines(map(json_line, answers))
             sys.stdout.flush()
@@ -86,18 +105,30 @@ def classify(
             classifier, path, output,
             run={"model": model, "base": base, "labels": list(classifier.labels), "dtype": dtype},
             on_progress=bar.update, question_column=question_column, options_column=options_column,
-            with_options=shown, keep_going=keep_going,
+            with_options=shown, decision=decision, prior_correction=prior_correction, keep_going=keep_going,
         )  # fmt: skip
     result = {"output": str(output), "rows": rows}
     typer.echo(json.dumps(result) if as_json else f"{rows:,} questions classified in {output}")
 
 
-def _load(model: str, labels: Path | None, base: str, device: str, dtype: str) -> Classifier:
-    from subjectwise.evaluation import load_predictor
+def _load(model: str, labels: Path | None, base: str, device: str, dtype: str) -> Classifier | Baseline:
+    from subjectwise.evaluation.predictors import load_predictor
     from subjectwise.labels import MMLU_PRO_LABELS, LabelSet
 
     known = LabelSet.from_yaml(labels) if labels is not None else LabelSet(MMLU_PRO_LABELS)
-    return load_predictor(model, known, base=base or None, device=device, dtype=dtype)
+    found: Classifier | Baseline = load_predictor(model, known, base=base or None, device=device, dtype=dtype)
+    return found
+
+
+def _threshold(classifier: Classifier | Baseline, accuracy: str) -> float:
+    from subjectwise.errors import SubjectwiseError
+
+    known = classifier.thresholds
+    try:
+        return known[f"{float(accuracy):g}"]
+    except (KeyError, ValueError):
+        has = f"it has {', '.join(known)}" if known else "it has none; 'subjectwise calibrate' finds them"
+        raise SubjectwiseError(f"This model has no threshold for the accuracy {accuracy!r}: {has}.") from None
 
 
 def _rows_of(path: Path) -> int | None:
@@ -118,7 +149,13 @@ def _as_object(prediction: Prediction, top_k: int) -> dict[str, object]:
 
 
 def _as_text(prediction: Prediction, top_k: int) -> str:
+    from subjectwise.decision import ABSTAIN
+
     lines = [prediction.question if len(prediction.question) <= 100 else prediction.question[:97] + "..."]
+    if prediction.label == ABSTAIN:
+        lines.append("  abstain: the best answer is below the minimum")
+    elif len(prediction.labels) > 1:
+        lines.append(f"  unsure, one of: {', '.join(prediction.labels)}")
     for label, score in prediction.top(top_k):
         lines.append(f"  {label:<18} {score:6.1%}  {'█' * round(score * 30)}")
     return "\n".join(lines) + "\n"

@@ -3,22 +3,36 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+PREDICTOR_HELP = (
+    "shipped, a model folder, a Hub name, zero-shot:BASE, few-shot:BASE, "
+    "or baseline:majority, baseline:tfidf-svm, baseline:minilm-lr."
+)
+
 
 def evaluate(
-    predictor: Annotated[str, typer.Argument(help="A model folder, a Hub name, shipped, or zero-shot:BASE.")],
-    data: Annotated[Path, typer.Option(help="A folder that 'subjectwise data split' wrote.")],
-    split: Annotated[str, typer.Option(help="train, validation or test.")] = "test",
+    context: typer.Context,
+    predictor: Annotated[str, typer.Argument(help=PREDICTOR_HELP)],
+    data: Annotated[str, typer.Option(help="A folder that 'subjectwise data split' wrote, or a labelled file.")],
+    split: Annotated[str, typer.Option(help="train, validation or test, of a split folder.")] = "test",
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for report.json, predictions.jsonl.")
     ] = None,
     with_options: Annotated[bool, typer.Option("--with-options", help="Show the answer options to the model.")] = False,
+    prior_correction: Annotated[str, typer.Option(help="none, match or batch, as classify has it.")] = "none",
+    train_on: Annotated[
+        Path | None, typer.Option(help="Split folder for few-shot:BASE and baseline:KIND, where --data is a file.")
+    ] = None,
+    question_column: Annotated[str, typer.Option(help="Column of the question, where --data is a file.")] = "",
+    label_column: Annotated[str, typer.Option(help="Column of the label, where --data is a file.")] = "",
+    allow_missing_labels: Annotated[
+        bool, typer.Option("--allow-missing-labels", help="Measure rows that have none of some label.")
+    ] = False,
     limit: Annotated[int, typer.Option(min=0, help="Measure only this many rows, spread evenly; 0 for all.")] = 0,
     base: Annotated[str, typer.Option(help="Where the base is, when not where the model folder says.")] = "",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:0 or mps.")] = "auto",
@@ -31,24 +45,37 @@ def evaluate(
     """
     from tqdm import tqdm
 
+    from subjectwise.cli.command import typed_command
+    from subjectwise.data.read import Columns
     from subjectwise.data.split import open_split
     from subjectwise.errors import OutputError
-    from subjectwise.evaluation import evaluate as run
-    from subjectwise.evaluation import load_predictor, write_evaluation
+    from subjectwise.evaluation.predictors import load_predictor
+    from subjectwise.evaluation.run import evaluate as run
+    from subjectwise.evaluation.run import file_rows, split_rows, write_evaluation
+    from subjectwise.labels import LabelSet
 
-    typed = ["subjectwise", "evaluate", predictor, "--data", str(data), "--split", split]
-    typed += ["--with-options"] * with_options + ["--limit", str(limit)] * bool(limit) + ["--base", base] * bool(base)
-    opened = open_split(data)
+    folder = Path(data) if (Path(data) / "manifest.json").is_file() else None
+    learnt_from = train_on or folder
+    known = open_split(learnt_from) if learnt_from else None
+    if folder:
+        rows = split_rows(open_split(folder), split)
+    else:
+        rows = file_rows(data, Columns(question=question_column, label=label_column))
+    names = known.labels if known else [row.label for row in rows.examples]
+    labels = LabelSet.from_names(names) if predictor.startswith("zero-shot:") else None
     if output is not None and output.exists():
         raise OutputError(f"{output} exists already; choose another place, or remove it first.")
-    loaded = load_predictor(predictor, opened.labels, base=base or None, device=device, dtype=dtype)
+    loaded = load_predictor(
+        predictor, labels, data=known, with_options=with_options, base=base or None, device=device, dtype=dtype
+    )
     if loaded.warning:
         typer.echo(f"Warning: {loaded.warning}", err=True)
-    rows = opened.manifest["splits"].get(split, {}).get("rows", 0)
-    with tqdm(total=min(rows, limit or rows), desc="Measuring", unit=" questions", disable=None) as bar:
+    count = len(rows.examples)
+    with tqdm(total=min(count, limit or count), desc="Measuring", unit=" questions", disable=None) as bar:
         evaluation = run(
-            loaded, opened, split, name=predictor, command=shlex.join(typed), with_options=with_options, limit=limit,
-            on_progress=bar.update,
+            loaded, rows, name=predictor, command=typed_command(context),
+            with_options=with_options, prior_correction=prior_correction, limit=limit,
+            allow_missing=allow_missing_labels, on_progress=bar.update,
         )  # fmt: skip
     if output is not None:
         write_evaluation(output, evaluation)
@@ -68,7 +95,10 @@ def _show(report: dict[str, object]) -> None:
     shown = "with options" if facts["with_options"] else "question text only"
     console.print(f"{report['predictor']} on {facts['protocol']} {facts['split']}, {facts['rows']:,} rows, {shown}")
     figures = Table("", "value", "95 % interval", box=None)
-    named = {"accuracy": "accuracy", "macro_f1": "macro-F1", "nll": "NLL", "brier": "Brier score", "ece": "ECE"}
+    named = {
+        "accuracy": "accuracy", "macro_f1": "macro-F1", "nll": "NLL", "brier": "Brier score", "ece": "ECE",
+        "classwise_ece": "classwise ECE",
+    }  # fmt: skip
     measured = report["metrics"]
     assert isinstance(measured, dict)
     for key, name in named.items():
@@ -81,6 +111,23 @@ def _show(report: dict[str, object]) -> None:
     for label, row in per_class.items():
         classes.add_row(label, str(row["rows"]), f"{row['precision']:.3f}", f"{row['recall']:.3f}", f"{row['f1']:.3f}")
     console.print(classes)
+    honesty, curve = report["calibration"], report["risk_coverage"]
+    assert isinstance(honesty, dict) and isinstance(curve, list)
+    before = f", {honesty['before']['ece']:.3f} before the temperature" if honesty["before"] else ""
+    console.print(
+        f"ECE {honesty['after']['ece']:.3f}{before}; a perfectly calibrated model shows up to "
+        f"{honesty['perfect_ece_p95']:.3f} on as many rows"
+    )
+    shares = ", ".join(f"{curve[share - 1]['accuracy']:.1%} at {share} %" for share in (50, 75, 90))
+    console.print(f"accuracy on the surest rows: {shares} coverage")
+    thresholds = report["thresholds"]
+    assert isinstance(thresholds, dict)
+    for target, row in thresholds.items():
+        reached = f"{row['accuracy']['value']:.1%} right" if row["accuracy"] else "no row answered"
+        console.print(
+            f"threshold {row['threshold']:.3f} for {float(target):.0%} on validation: {reached}, "
+            f"{row['coverage']:.0%} answered"
+        )
     speed = report["speed"]
     assert isinstance(speed, dict)
     console.print(f"{speed['questions_per_second']:.1f} questions/s")

@@ -10,7 +10,7 @@ import typer
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="small, embedded, full, reference, or a recipe file.")],
+    recipe: Annotated[str, typer.Argument(help="small, embedded, full, reference, a recipe file, or baseline:KIND.")],
     data: Annotated[Path, typer.Option(help="A folder that 'subjectwise data split' wrote.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Model folder to write; it must not exist yet.")],
     base: Annotated[str, typer.Option(help="Base instead of the recipe's: embedded, Hub name, folder, GGUF.")] = "",
@@ -34,6 +34,9 @@ def train(
     from subjectwise.errors import SubjectwiseError
     from subjectwise.recipe import load_recipe
 
+    if recipe.startswith("baseline:"):
+        _train_baseline(recipe, data, output, base, settings or [], as_json)
+        return
     chosen = load_recipe(recipe, settings or [])
     if base:
         chosen = replace(chosen, base=base)
@@ -53,4 +56,27 @@ def train(
         f"accuracy {result.accuracy:.3f}, macro-F1 {result.macro_f1:.3f}, NLL {result.nll:.3f}, "
         f"temperature {result.temperature:.2f}"
     )
+    typer.echo(f'Next: subjectwise classify --model {output} "your question"')
+
+
+def _train_baseline(name: str, data: Path, output: Path, encoder: str, settings: list[str], as_json: bool) -> None:
+    """Baselines have one setting, whether they see the options; --base is the encoder of minilm-lr."""
+    from subjectwise.data.split import open_split
+    from subjectwise.errors import OutputError, RecipeError
+    from subjectwise.evaluation.predictors import fit_baseline
+    from subjectwise.recipe import load_recipe
+
+    if any(not setting.startswith("prompt.with_options=") for setting in settings):
+        raise RecipeError("A baseline has no settings but prompt.with_options.")
+    if output.exists():
+        raise OutputError(f"{output} exists already; choose another place, or remove it first.")
+    opened = open_split(data)
+    shown = load_recipe("small", settings).prompt.with_options
+    baseline = fit_baseline(name.partition(":")[2], opened, encoder, shown)
+    baseline.save(output, manifest_sha256=opened.manifest_sha256)
+    measured = baseline.config.results.get("validation", {})
+    if as_json:
+        typer.echo(json.dumps({"folder": str(output), **measured}))
+        return
+    typer.echo(f"{output}: validation accuracy {measured['accuracy']:.3f}, macro-F1 {measured['macro_f1']:.3f}")
     typer.echo(f'Next: subjectwise classify --model {output} "your question"')

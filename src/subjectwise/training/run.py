@@ -6,31 +6,29 @@ import json
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from subjectwise import metrics
 from subjectwise.base_models import Base, choose_device, load_base
-from subjectwise.calibration import apply_temperature, fit_temperature
 from subjectwise.data.split import SplitFolder
 from subjectwise.engines.pytorch import check_head
 from subjectwise.errors import OutputError, RecipeError
 from subjectwise.files import new_folder, read_json, write_json, writing
-from subjectwise.model_folder import ModelConfig, load_model, read_config, save_model, write_config
+from subjectwise.model_folder import ModelConfig, read_config, save_model
 from subjectwise.prompt import Prompt
 from subjectwise.recipe import Recipe, TrainingSettings
 from subjectwise.records import Example
 from subjectwise.scoring import LabelTrie
 from subjectwise.training.batches import TrainingRows
+from subjectwise.training.calibrate import calibrate
 from subjectwise.training.trainer import (
     Console,
     install_loss,
     make_trainer,
-    score_validation,
     training_arguments,
 )
 
@@ -98,7 +96,6 @@ def train(
         rows=TrainingRows(rows, prompt, trie, recipe.training.loss),
         validation=_draw(held, recipe.training),
         prompt=prompt,
-        trie=trie,
         settings=recipe.training,
         callbacks=[console] if console else [],
     )
@@ -121,7 +118,7 @@ def train(
         )
         with new_folder(output) as folder:
             save_model(folder, model, base.tokenizer, config)
-            write_config(folder, _calibrated(folder, config, trie, held, device, dtype))
+            calibrate(folder, data, device=device, dtype=dtype)
         shutil.rmtree(checkpoints, ignore_errors=True)
     trainer.accelerator.wait_for_everyone()
     written = read_config(output)
@@ -140,24 +137,6 @@ def train(
 
 def _figures(entry: Mapping[str, Any]) -> dict[str, Any]:
     return {key.removeprefix("eval_"): entry[key] for key in sorted(entry)}
-
-
-def _calibrated(
-    folder: Path, config: ModelConfig, trie: LabelTrie, held: Sequence[Example], device: str, dtype: str
-) -> ModelConfig:
-    """`config` with the temperature and the validation figures of the saved adapter on the path that answers."""
-    loaded = load_model(folder, base=config.base.name, device=device, dtype=dtype)
-    scores, truth = score_validation(loaded.model, loaded.prompt, trie, held)
-    temperature = fit_temperature(scores.log_probs, truth)
-    probabilities = apply_temperature(scores.log_probs, temperature)
-    measured = {
-        "rows": len(held),
-        "accuracy": metrics.accuracy(probabilities, truth),
-        "macro_f1": metrics.macro_f1(probabilities, truth),
-        "nll": metrics.nll(probabilities, truth),
-        "ece": metrics.ece(probabilities, truth),
-    }
-    return replace(config, temperature=temperature, results={"validation": measured, **config.results})
 
 
 def with_adapter(base: Base, recipe: Recipe) -> Any:

@@ -9,7 +9,6 @@ from pathlib import Path
 from types import MethodType
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -19,13 +18,13 @@ from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, Traine
 from subjectwise import metrics
 from subjectwise.base_models import Base
 from subjectwise.calibration import apply_temperature, fit_temperature
-from subjectwise.engines.pytorch import PyTorchEngine, shares_prefix
+from subjectwise.engines.pytorch import shares_prefix
 from subjectwise.errors import RecipeError
 from subjectwise.prompt import Prompt
 from subjectwise.recipe import TrainingSettings
 from subjectwise.records import Example
-from subjectwise.scoring import LabelTrie, Scores, score
 from subjectwise.training.batches import LengthBatches, Target, TrainingRows, batch_loss
+from subjectwise.training.calibrate import score_examples
 
 # Below this many tokens a prefix costs less to read with every row than to keep apart.
 SHORT_PREFIX = 16
@@ -55,7 +54,6 @@ class LabelTrainer(Trainer):
         rows: TrainingRows,
         validation: Sequence[Example],
         prompt: Prompt,
-        trie: LabelTrie,
         settings: TrainingSettings,
         callbacks: Sequence[TrainerCallback],
     ) -> None:
@@ -63,13 +61,7 @@ class LabelTrainer(Trainer):
         super().__init__(model=model, args=args, train_dataset=rows, eval_dataset=rows, callbacks=ours)
         self.remove_callback(PrinterCallback)
         self.model_accepts_loss_kwargs = False  # the loss is a mean over one batch, so accumulation divides it
-        self._rows, self._validation, self._prompt, self._trie, self._settings = (
-            rows,
-            validation,
-            prompt,
-            trie,
-            settings,
-        )
+        self._rows, self._validation, self._prompt, self._settings = rows, validation, prompt, settings
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         settings = self._settings
@@ -98,7 +90,7 @@ class LabelTrainer(Trainer):
         )
         model.eval()
         with torch.no_grad(), eager, self.compute_loss_context_manager():
-            scores, truth = score_validation(model, self._prompt, self._trie, self._validation)
+            scores, truth = score_examples(model, self._prompt, self._validation)
         model.train()
         temperature = fit_temperature(scores.log_probs, truth)
         probabilities = apply_temperature(scores.log_probs, temperature)
@@ -123,14 +115,6 @@ def install_loss(model: Any, prompt: Prompt, settings: TrainingSettings) -> None
         return batch_loss(self, prefix_ids, share, batch, per_row=settings.loss == "label")
 
     model.forward = MethodType(forward, model)
-
-
-def score_validation(
-    model: Any, prompt: Prompt, trie: LabelTrie, examples: Sequence[Example]
-) -> tuple[Scores, metrics.IntArray]:
-    engine = PyTorchEngine(model, prompt.prefix_ids)
-    scores = score(engine, prompt.encode_questions([example.question for example in examples]), trie)
-    return scores, np.array([prompt.labels.index(example.label) for example in examples])
 
 
 def training_arguments(

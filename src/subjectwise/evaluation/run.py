@@ -1,4 +1,4 @@
-"""Measures any Predictor on the rows of a split: report.json and predictions.jsonl."""
+"""Measures any Predictor on labelled rows: report.json and predictions.jsonl."""
 
 from __future__ import annotations
 
@@ -14,17 +14,45 @@ from typing import Any
 import numpy as np
 
 from subjectwise import metrics
+from subjectwise.baselines.baseline import Baseline
 from subjectwise.classifier import Classifier
-from subjectwise.data.split import SplitFolder
+from subjectwise.data.read import Columns, read_examples
+from subjectwise.data.split import SplitFolder, rows_sha256
 from subjectwise.errors import DataError
+from subjectwise.evaluation import slices
 from subjectwise.files import new_folder, write_json
-from subjectwise.labels import LabelSet
-from subjectwise.metrics import Interval
 from subjectwise.model_folder import library_versions
 from subjectwise.records import Example, FloatArray, Predictor, Question
 
 SCHEMA_VERSION = 1
-ZERO_SHOT = "zero-shot:"
+ALL_USUAL = Columns()
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Labelled rows and where they are from.
+
+    Attributes:
+        protocol: how they were held out; `file` for a file that no split folder vouches for.
+        split: train, validation or test; the file's name for a file.
+        manifest_sha256: of the split folder; for a file the hash of its rows.
+    """
+
+    examples: Sequence[Example]
+    protocol: str
+    split: str
+    manifest_sha256: str
+
+
+def split_rows(data: SplitFolder, split: str = "test") -> Rows:
+    """The rows of one split of a split folder."""
+    return Rows(data.examples(split), str(data.manifest["protocol"]), split, data.manifest_sha256)
+
+
+def file_rows(source: str, columns: Columns = ALL_USUAL) -> Rows:
+    """All rows of a labelled file, or of a folder of them."""
+    examples = read_examples(source, columns)
+    return Rows(examples, "file", Path(source).name, rows_sha256(examples))
 
 
 @dataclass(frozen=True)
@@ -35,47 +63,45 @@ class Evaluation:
     predictions: list[dict[str, Any]]
 
 
-def load_predictor(name: str, labels: LabelSet, **options: Any) -> Classifier:
-    """A predictor by name: a model folder, a name on the Hub, `shipped`, or `zero-shot:BASE`.
-
-    `options` are `base` (where the base of a model folder is), `device` and `dtype`.
-    """
-    if name.startswith(ZERO_SHOT):
-        options.pop("base", None)
-        return Classifier.zero_shot(labels, base=name.removeprefix(ZERO_SHOT), **options)
-    return Classifier.from_pretrained(None if name == "shipped" else name, **options)
-
-
 def evaluate(
     predictor: Predictor,
-    data: SplitFolder,
-    split: str = "test",
+    rows: Rows,
     *,
     name: str = "",
     command: str = "",
     with_options: bool = False,
+    prior_correction: str = "none",
     limit: int = 0,
+    allow_missing: bool = False,
     on_progress: Callable[[int], None] | None = None,
 ) -> Evaluation:
-    """Measures `predictor` on one split.
+    """Measures `predictor` on labelled rows.
 
     Args:
+        prior_correction: as `Classifier.classify` has it.
         limit: measure only this many rows, spread evenly over the split; 0 for all.
+        allow_missing: measure even where the rows have none of some label, whose recall is then unknown.
         on_progress: told how many questions each batch had, where the predictor reports it.
 
     Raises:
-        DataError: the predictor's labels are not those of the data.
+        DataError: the data has a label that the predictor does not know, or has no row of one that it knows.
     """
-    examples = data.examples(split)
+    examples = list(rows.examples)
     if limit and limit < len(examples):
         examples = [examples[i] for i in np.linspace(0, len(examples) - 1, limit).astype(int)]
     labels = [str(label) for label in predictor.classes_]
     unknown = sorted({example.label for example in examples} - set(labels))
     if unknown:
         raise DataError(f"The data has the label {unknown[0]!r}, which {name or 'the predictor'} does not know.")
+    missing = sorted(set(labels) - {example.label for example in examples})
+    if missing and not allow_missing:
+        raise DataError(
+            f"The rows have none with the label {missing[0]!r}, so that macro-F1 would leave it out; "
+            "give rows of every label, or use --allow-missing-labels."
+        )
     questions = [example.question if with_options else Question(example.question.text) for example in examples]
     started = time.perf_counter()
-    probabilities, mass = _predict(predictor, questions, with_options, on_progress)
+    probabilities, mass = _predict(predictor, questions, with_options, prior_correction, on_progress)
     seconds = time.perf_counter() - started
     truth = np.array([labels.index(example.label) for example in examples])
     figures = metrics.measure(probabilities, truth)
@@ -83,16 +109,24 @@ def evaluate(
         "schema_version": SCHEMA_VERSION,
         "predictor": name,
         "data": {
-            "protocol": data.manifest["protocol"],
-            "split": split,
+            "protocol": rows.protocol,
+            "split": rows.split,
             "rows": len(examples),
             "with_options": with_options,
-            "manifest_sha256": data.manifest_sha256,
+            "prior_correction": prior_correction,
+            "manifest_sha256": rows.manifest_sha256,
         },
         "metrics": {key: asdict(interval) for key, interval in figures.items()},
-        "per_class": _per_class(probabilities, truth, labels),
-        "per_source": _per_source(probabilities, truth, examples),
+        "per_class": slices.per_class(probabilities, truth, labels),
+        "per_source": slices.per_source(probabilities, truth, examples),
+        "slices": slices.by_question(probabilities, truth, examples),
         "confusion": {"labels": labels, "counts": metrics.confusion(probabilities, truth).tolist()},
+        "confused_pairs": slices.confused_pairs(probabilities, truth, labels),
+        "confident_errors": slices.confident_errors(probabilities, truth, labels, examples),
+        "calibration": slices.calibration(probabilities, truth, getattr(predictor, "temperature", None)),
+        "risk_coverage": slices.coverage(probabilities, truth),
+        "thresholds": slices.at_thresholds(probabilities, truth, getattr(predictor, "thresholds", {})),
+        "uncertainty": slices.uncertainty(probabilities, truth),
         "speed": {"seconds": seconds, "questions_per_second": len(examples) / seconds},
         "versions": library_versions(),
         "machine": {"system": platform.system(), "processor": platform.machine(), "cores": os.cpu_count()},
@@ -122,29 +156,16 @@ def write_evaluation(output: Path, evaluation: Evaluation) -> None:
 
 
 def _predict(
-    predictor: Predictor, questions: Sequence[Question], with_options: bool, on_progress: Callable[[int], None] | None
+    predictor: Predictor,
+    questions: Sequence[Question],
+    with_options: bool,
+    prior_correction: str,
+    on_progress: Callable[[int], None] | None,
 ) -> tuple[FloatArray, list[float | None]]:
-    if not isinstance(predictor, Classifier):
+    if not isinstance(predictor, (Classifier, Baseline)):
         return predictor.predict_proba(questions), [None] * len(questions)
-    predictions = predictor.classify(questions, with_options=with_options, on_progress=on_progress)
+    predictions = predictor.classify(
+        questions, with_options=with_options, prior_correction=prior_correction, on_progress=on_progress
+    )
     probabilities = np.array([list(prediction.scores.values()) for prediction in predictions])
     return probabilities, [prediction.label_mass for prediction in predictions]
-
-
-def _per_class(probabilities: FloatArray, truth: metrics.IntArray, labels: Sequence[str]) -> dict[str, Any]:
-    rows = np.bincount(truth, minlength=len(labels))
-    values = metrics.precision_recall_f1(probabilities, truth)
-    return {
-        label: {"rows": int(count), "precision": float(p), "recall": float(r), "f1": float(f1)}
-        for label, count, (p, r, f1) in zip(labels, rows, values, strict=True)
-    }
-
-
-def _per_source(probabilities: FloatArray, truth: metrics.IntArray, examples: Sequence[Example]) -> dict[str, Any]:
-    correct = probabilities.argmax(axis=1) == truth
-    found: dict[str, Any] = {}
-    for source in sorted({example.source for example in examples if example.source}):
-        own = np.array([example.source == source for example in examples])
-        interval: Interval = metrics.wilson_interval(int(correct[own].sum()), int(own.sum()))
-        found[source] = {"rows": int(own.sum()), "accuracy": asdict(interval)}
-    return found

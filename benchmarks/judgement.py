@@ -1,0 +1,236 @@
+"""Measures how far the shipped adapter's probabilities can be trusted. Resumes; what is done is skipped.
+
+    python benchmarks/judgement.py --source MMLU_PRO_FILE_OR_HUB_NAME [--encoder NAME_OR_FOLDER] [--skip-training]
+
+1. the baselines and the shipped adapter on `grouped`, `reference` (baselines) and `source-held-out` test rows,
+   the last with an adapter trained by the recipe `embedded` on that protocol's training rows;
+2. calibration, coverage and thresholds on `grouped` test rows;
+3. the correction of the prior where the mix of subjects is skewed;
+4. telling requests that are no question of any subject (benchmarks/data/out_of_scope.jsonl) from test rows.
+Writes benchmarks/results/judgement.json and one folder of reports for `subjectwise compare` and `subjectwise report`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from subjectwise import metrics
+from subjectwise.calibration import batch_calibration, match_prior
+from subjectwise.comparison import Measured, read_measured
+from subjectwise.model_folder import library_versions
+
+# Relative, since the commands that are run stand in the results.
+HERE = Path(os.path.relpath(Path(__file__).parent))
+WORK = HERE / "work"
+RESULTS = HERE / "results"
+BASELINES = ("majority", "tfidf-svm", "minilm-lr")
+EPOCHS_HELD_OUT = 2
+
+
+def subjectwise(*arguments: str | Path) -> None:
+    """Runs a command of the package, shown as it could be typed."""
+    print("$ subjectwise", *arguments, flush=True)
+    subprocess.run([sys.executable, "-m", "subjectwise.cli.app", *map(str, arguments)], check=True)
+
+
+def split(protocol: str, source: str) -> Path:
+    folder = WORK / protocol
+    if not folder.exists():
+        subjectwise("data", "split", "--protocol", protocol, "--source", source, "--output", folder)
+    return folder
+
+
+def evaluate(name: str, predictor: str | Path, data: Path, *options: str) -> Measured:
+    folder = WORK / "reports" / name
+    if not folder.exists():
+        subjectwise("evaluate", predictor, "--data", data, "--output", folder, *options)
+    return read_measured(folder)
+
+
+def measure_all(source: str, encoder: str, skip_training: bool) -> dict[str, Measured]:
+    """Every report by name; `grouped-shipped` is the one that the other parts read."""
+    found = {}
+    for protocol in ("grouped", "reference", "source-held-out"):
+        data = split(protocol, source)
+        for kind in BASELINES:
+            options = ["--base", encoder] if encoder and kind == "minilm-lr" else []
+            name = f"{protocol}-{kind}"
+            found[name] = evaluate(name, f"baseline:{kind}", data, *options)
+        if protocol == "grouped":
+            found["grouped-shipped"] = evaluate("grouped-shipped", "shipped", data)
+            found["grouped-shipped-options"] = evaluate("grouped-shipped-options", "shipped", data, "--with-options")
+    held_out = WORK / "models" / "embedded-source-held-out"
+    if held_out.exists() or not skip_training:
+        data = split("source-held-out", source)
+        if not held_out.exists():
+            settings = ["--set", f"training.epochs={EPOCHS_HELD_OUT}"]
+            subjectwise("train", "embedded", "--data", data, "--output", held_out, *settings)
+        found["source-held-out-embedded"] = evaluate("source-held-out-embedded", held_out, data)
+    return found
+
+
+def trust(measured: Measured) -> dict[str, Any]:
+    """What the issue of trust asks of the shipped adapter, read from its report."""
+    report = measured.report
+    curve = metrics.risk_coverage(measured.probabilities, measured.truth)
+    at = {}
+    for share in (0.5, 0.75, 0.9):
+        point = metrics.accuracy_at(curve, share)
+        rows = round(point.coverage * len(measured.truth))
+        found = metrics.wilson_interval(round(point.accuracy * rows), rows)
+        at[f"{share:.0%}"] = {"value": found.value, "low": found.low, "high": found.high}
+    return {
+        "calibration": {key: value for key, value in report["calibration"].items() if key != "after"},
+        "after": {key: report["calibration"]["after"][key] for key in ("ece", "classwise_ece", "nll", "brier")},
+        "ece_below_bound": report["calibration"]["after"]["ece"] <= report["calibration"]["perfect_ece_p95"],
+        "accuracy_at_coverage": at,
+        "thresholds": report["thresholds"],
+        "uncertainty": report["uncertainty"],
+    }
+
+
+def prior_correction(measured: Measured, draws: int = 50) -> dict[str, Any]:
+    """Accuracy and NLL on resamples of the rows with a skewed mix of subjects; means over the draws."""
+    labels, rows = len(measured.labels), len(measured.truth)
+    trained = np.bincount(measured.truth, minlength=labels) / rows
+    found: dict[str, Any] = {}
+    for name, weights in {
+        "as drawn": lambda generator: trained,
+        "three subjects are most of it": lambda generator: generator.dirichlet(np.full(labels, 0.2)),
+        "one subject is half": lambda generator: 0.5 * np.eye(labels)[generator.integers(labels)] + 0.5 * trained,
+    }.items():
+        generator = np.random.default_rng(0)
+        figures: dict[str, list[tuple[float, float]]] = {"none": [], "batch": [], "match": []}
+        for _ in range(draws):
+            mix = weights(generator)
+            chance = (mix / trained)[measured.truth]
+            drawn = generator.choice(rows, 1000, p=chance / chance.sum())
+            own, truth = measured.probabilities[drawn], measured.truth[drawn]
+            for how, corrected in (
+                ("none", own), ("batch", batch_calibration(own)), ("match", match_prior(own, trained)),
+            ):  # fmt: skip
+                figures[how].append((metrics.accuracy(corrected, truth), metrics.nll(corrected, truth)))
+        found[name] = {
+            how: dict(zip(("accuracy", "nll"), np.mean(values, axis=0).tolist(), strict=True))
+            for how, values in figures.items()
+        }
+    return found
+
+
+def out_of_scope(measured: Measured) -> dict[str, Any]:
+    """AUROC of label mass, top score and entropy in telling test rows from requests that are no such question."""
+    from sklearn.metrics import roc_auc_score
+
+    from subjectwise.classifier import Classifier
+    from subjectwise.decision import normalised_entropy
+
+    file = HERE / "data" / "out_of_scope.jsonl"
+    requests = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
+    classifier = Classifier.from_pretrained()
+    predictions = classifier.classify([row["question"] for row in requests])
+    foreign = np.array([list(prediction.scores.values()) for prediction in predictions])
+    with (WORK / "reports" / "grouped-shipped" / "predictions.jsonl").open(encoding="utf-8") as stream:
+        known_mass = np.array([json.loads(line)["label_mass"] for line in stream])
+    signs = {
+        "label_mass": (known_mass, np.array([prediction.label_mass for prediction in predictions])),
+        "top score": (measured.probabilities.max(axis=1), foreign.max(axis=1)),
+        "1 - entropy": (1 - normalised_entropy(measured.probabilities), 1 - normalised_entropy(foreign)),
+    }
+    kinds = np.array([row["kind"] for row in requests])
+    found: dict[str, Any] = {}
+    for name, (known, unknown) in signs.items():
+        generator = np.random.default_rng(0)
+
+        def auroc(known: Any, unknown: Any) -> float:
+            truth = np.repeat([1, 0], [len(known), len(unknown)])
+            return float(roc_auc_score(truth, np.concatenate([known, unknown])))
+
+        drawn = [
+            auroc(generator.choice(known, len(known)), generator.choice(unknown, len(unknown))) for _ in range(500)
+        ]
+        low, high = np.percentile(drawn, [2.5, 97.5]).tolist()
+        found[name] = {
+            "auroc": {"value": auroc(known, unknown), "low": low, "high": high},
+            "by_kind": {str(kind): auroc(known, unknown[kinds == kind]) for kind in np.unique(kinds)},
+        }
+    return {"requests": len(requests), "test_rows": len(known_mass), "signs": found}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--source", default="TIGER-Lab/MMLU-Pro")
+    parser.add_argument("--encoder", default="", help="folder of all-MiniLM-L6-v2, where the Hub is not to be asked")
+    parser.add_argument("--skip-training", action="store_true", help="leave out the adapter on source-held-out")
+    arguments = parser.parse_args()
+    found = measure_all(arguments.source, arguments.encoder, arguments.skip_training)
+    shipped = found["grouped-shipped"]
+    result = {
+        "reports": {
+            name: {
+                "data": item.report["data"],
+                "metrics": item.report["metrics"],
+                "questions_per_second": item.report["speed"]["questions_per_second"],
+            }
+            for name, item in found.items()
+        },
+        "trust": trust(shipped),
+        "prior_correction": prior_correction(shipped),
+        "out_of_scope": out_of_scope(shipped),
+        "versions": library_versions(),
+    }
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "judgement.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    show(result)
+
+
+def percent(value: dict[str, float]) -> str:
+    return f"{100 * value['value']:.1f} [{100 * value['low']:.1f}, {100 * value['high']:.1f}]"
+
+
+def show(result: dict[str, Any]) -> None:
+    print("\n| protocol, predictor | rows | accuracy | macro-F1 | NLL | ECE |\n|---|---|---|---|---|---|")
+    for name, report in result["reports"].items():
+        cells = []
+        for key, digits in (("accuracy", 1), ("macro_f1", 1), ("nll", 3), ("ece", 3)):
+            scale = 100 if digits == 1 else 1
+            value, low, high = (report["metrics"][key][part] * scale for part in ("value", "low", "high"))
+            cells.append(f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]")
+        print(f"| {name} | {report['data']['rows']:,} | {' | '.join(cells)} |")
+    trusted = result["trust"]
+    print(
+        f"\nECE {trusted['after']['ece']:.4f}, before the temperature {trusted['calibration']['before']['ece']:.4f}; "
+        f"bound of a perfectly calibrated model {trusted['calibration']['perfect_ece_p95']:.4f}"
+    )
+    for share, value in trusted["accuracy_at_coverage"].items():
+        print(f"accuracy at {share} coverage: {percent(value)}")
+    for target, row in trusted["thresholds"].items():
+        reached = f"{percent(row['accuracy'])} at {100 * row['coverage']:.1f} % coverage"
+        print(f"threshold {row['threshold']:.3f} for {float(target):.0%}: {reached}")
+    print("\n| entropy | rows | accuracy | labels given | one of them right |\n|---|---|---|---|---|")
+    for row in trusted["uncertainty"]:
+        if row["rows"]:
+            print(
+                f"| {row['low']:.1f} to {row['high']:.1f} | {row['rows']} | {100 * row['accuracy']:.1f} "
+                f"| {row['labels']} | {100 * row['contains_truth']:.1f} |"
+            )
+    print("\n| mix of subjects | none | batch | match |  (accuracy, NLL)\n|---|---|---|---|")
+    for name, row in result["prior_correction"].items():
+        cells = [f"{100 * row[how]['accuracy']:.1f}, {row[how]['nll']:.3f}" for how in ("none", "batch", "match")]
+        print(f"| {name} | {' | '.join(cells)} |")
+    print("\n| sign | AUROC | by kind |\n|---|---|---|")
+    for name, row in result["out_of_scope"]["signs"].items():
+        value = row["auroc"]
+        kinds = ", ".join(f"{kind} {figure:.3f}" for kind, figure in row["by_kind"].items())
+        print(f"| {name} | {value['value']:.3f} [{value['low']:.3f}, {value['high']:.3f}] | {kinds} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,38 @@
+"""`subjectwise calibrate`: fits how sure a model may be, on validation rows of your own."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def calibrate(
+    model: Annotated[Path, typer.Argument(help="A model folder; its calibration is written anew.")],
+    data: Annotated[Path, typer.Option(help="A folder that 'subjectwise data split' wrote, with the same labels.")],
+    base: Annotated[str, typer.Option(help="Where the base is, when not where the model folder says.")] = "",
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:0 or mps.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Fit temperature and thresholds of a trained model on validation rows, and keep them in its folder.
+
+    Training ends with this by itself; run it again where your questions are unlike those it was trained on.
+
+    Example: `subjectwise calibrate my-model --data split`
+    """
+    from subjectwise.data.split import open_split
+    from subjectwise.training.calibrate import calibrate as run
+
+    fitted = run(model, open_split(data), base=base or None, device=device, dtype=dtype)
+    measured = fitted.results["validation"]
+    result = {"temperature": fitted.temperature, "thresholds": dict(fitted.thresholds), **measured}
+    if as_json:
+        typer.echo(json.dumps(result))
+        return
+    rows = f"{measured['rows']:,} validation rows"
+    typer.echo(f"{model}: temperature {fitted.temperature:.3f}, ECE {measured['ece']:.3f} on {rows}")
+    for target, threshold in fitted.thresholds.items():
+        typer.echo(f"  {float(target):.0%} right from a probability of {threshold:.3f} on")

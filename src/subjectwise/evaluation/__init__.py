@@ -1,0 +1,1 @@
+"""Measures any Predictor on labelled rows."""

@@ -1,0 +1,1 @@
+"""A folder of reports made into one page to look at."""

@@ -1,0 +1,64 @@
+"""What a trained model learns last: how sure it may be. Reads validation rows; changes no weight."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from subjectwise import metrics
+from subjectwise.calibration import apply_temperature, fit_temperature
+from subjectwise.data.split import SplitFolder
+from subjectwise.decision import find_thresholds
+from subjectwise.engines.pytorch import PyTorchEngine
+from subjectwise.errors import DataError
+from subjectwise.model_folder import ModelConfig, load_model, read_config, write_config
+from subjectwise.prompt import Prompt
+from subjectwise.records import Example
+from subjectwise.scoring import LabelTrie, Scores, score
+
+
+def calibrate(
+    folder: Path, data: SplitFolder, *, base: str | None = None, device: str = "auto", dtype: str = "auto"
+) -> ModelConfig:
+    """Fits the temperature, the thresholds and the prior of a model folder on a split folder, and writes them.
+
+    The saved adapter is read by the path that answers. Of the training rows only the labels are counted.
+
+    Raises:
+        DataError: the labels of the data are not the model's.
+        ModelFolderError, BaseModelError: the model cannot be loaded.
+    """
+    config = read_config(folder)
+    if list(data.labels) != list(config.labels):
+        raise DataError(f"{data.path} has other labels than {folder}; give a split with the same labels.")
+    loaded = load_model(folder, base=base or config.base.name, device=device, dtype=dtype)
+    held = data.examples("validation")
+    scores, truth = score_examples(loaded.model, loaded.prompt, held)
+    temperature = fit_temperature(scores.log_probs, truth)
+    probabilities = apply_temperature(scores.log_probs, temperature)
+    measured: dict[str, Any] = {"rows": len(held), "manifest_sha256": data.manifest_sha256}
+    for name in ("accuracy", "macro_f1", "nll", "ece"):
+        measured[name] = metrics.MEASURES[name](probabilities, truth)
+    counts = Counter(row.label for row in data.examples("train"))
+    fitted = replace(
+        config,
+        temperature=temperature,
+        prior=tuple(counts[label] / counts.total() for label in config.labels),
+        thresholds=find_thresholds(probabilities, truth),
+        results={**config.results, "validation": measured},
+    )
+    write_config(folder, fitted)
+    return fitted
+
+
+def score_examples(model: Any, prompt: Prompt, examples: Sequence[Example]) -> tuple[Scores, metrics.IntArray]:
+    """Scores of the examples and the place of each one's label."""
+    engine = PyTorchEngine(model, prompt.prefix_ids)
+    rows = prompt.encode_questions([example.question for example in examples])
+    truth = np.array([prompt.labels.index(example.label) for example in examples])
+    return score(engine, rows, LabelTrie(prompt.label_ids, prompt.end_ids)), truth
