@@ -43,9 +43,9 @@ def test_the_report_says_what_happened(split_folder: Path, tmp_path: Path) -> No
     rows = [json.loads(line) for line in (tmp_path / "out/predictions.jsonl").read_text().splitlines()]
     truth, predicted = [row["label"] for row in rows], [row["predicted"] for row in rows]
     assert set(report) == {
-        "schema_version", "predictor", "data", "metrics", "per_class", "per_source", "slices", "confusion",
-        "confused_pairs", "confident_errors", "calibration", "risk_coverage", "thresholds", "uncertainty", "speed",
-        "versions", "machine", "command",
+        "schema_version", "predictor", "model_sha256", "data", "metrics", "per_class", "per_source", "slices",
+        "confusion", "confused_pairs", "confident_errors", "calibration", "risk_coverage", "thresholds", "uncertainty",
+        "speed", "versions", "machine", "command",
     }  # fmt: skip
     assert set(rows[0]) == {"row_id", "label", "predicted", "score", "scores", "label_mass"}
     assert [row["row_id"] for row in rows] == data.manifest["splits"]["test"]["row_ids"]

@@ -24,7 +24,9 @@ ORDER = [
     "base_models",
     "engines",
     "scoring",
+    "adapter",
     "model_folder",
+    "card",
     "training",
     "classifier",
     "baselines",
@@ -33,6 +35,7 @@ ORDER = [
     "comparison",
     "audit",
     "report",
+    "hub",
     "batch",
     "cli",
 ]

@@ -14,12 +14,13 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 
+from subjectwise.adapter import WEIGHTS_FILE
 from subjectwise.base_models import load_base
 from subjectwise.calibration import apply_temperature, correct_prior
 from subjectwise.decision import ALWAYS_ONE, Decision, decide
 from subjectwise.engines.pytorch import PyTorchEngine, check_head
 from subjectwise.errors import DataError, ModelFolderError
-from subjectwise.files import new_folder
+from subjectwise.files import file_sha256, new_folder
 from subjectwise.labels import LabelSet
 from subjectwise.model_folder import load_model
 from subjectwise.prompt import Prompt
@@ -245,6 +246,11 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def labels(self) -> LabelSet:
         self._check_fitted()
         return self._prompt.labels
+
+    @property
+    def weights_sha256(self) -> str:
+        """The hash of the adapter's file, which tells this model from any other; empty where there is none."""
+        return file_sha256(self._folder / WEIGHTS_FILE) if self._folder else ""
 
     def _probabilities(
         self, questions: Sequence[Question], with_options: bool | None, on_progress: Callable[[int], None] | None

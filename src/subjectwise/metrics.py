@@ -119,7 +119,8 @@ def _gap(stated: FloatArray, happened: npt.NDArray[np.bool_], bins: int, equal_w
 def perfect_ece(probabilities: FloatArray, bins: int = ECE_BINS, draws: int = 1000, seed: int = 0) -> float:
     """The 95th percentile of the ECE of a model that is right exactly as often as it says, on as many rows.
 
-    An ECE from a finite test is above 0 even then; one below this bound shows no fault (Widmann et al. 2019).
+    An ECE from a finite test is above 0 even then; one below this bound shows no fault (consistency
+    resampling, Vaicenavicius et al. 2019).
     """
     confidence = probabilities.max(axis=1)
     generator = np.random.default_rng(seed)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import platform
-import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
@@ -16,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 
+from subjectwise.adapter import CONFIG_FILE as ADAPTER_CONFIG
+from subjectwise.adapter import WEIGHTS_FILE, merge_adapter
 from subjectwise.base_models import EMBEDDED, EMBEDDED_NAME, Base, BaseInfo, load_base
 from subjectwise.engines.pytorch import check_head
 from subjectwise.errors import DataError, ModelFolderError, RecipeError
@@ -28,7 +28,7 @@ from subjectwise.recipe import PromptSettings, Recipe
 
 SCHEMA_VERSION = 1
 CONFIG_FILE = "subjectwise.json"
-ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
+ADAPTER_FILES = (ADAPTER_CONFIG, WEIGHTS_FILE)
 MAPPING_FILES = ("label_mapping.json", "category_mapping.json")
 REQUIRED_FILES = (CONFIG_FILE, *ADAPTER_FILES, *MAPPING_FILES, "tokenizer.json", "tokenizer_config.json")
 
@@ -138,7 +138,7 @@ def save_model(folder: Path, model: Any, tokenizer: Any, config: ModelConfig) ->
     save_file(weights, folder / "adapter_model.safetensors", metadata={"format": "pt"})
     adapter = model.peft_config["default"]
     known = {key: value for key, value in adapter.to_dict().items() if key in _PEFT_0_17_KEYS}
-    known |= {"inference_mode": True, "base_model_name_or_path": _public_name(config.base.name)}
+    known |= {"inference_mode": True, "base_model_name_or_path": public_name(config.base.name)}
     known["target_modules"] = sorted(adapter.target_modules)
     write_json(folder / "adapter_config.json", {key: _plain(value) for key, value in sorted(known.items())})
     tokenizer.save_pretrained(folder)
@@ -164,46 +164,7 @@ def save_model(folder: Path, model: Any, tokenizer: Any, config: ModelConfig) ->
 
 
 def write_config(folder: Path, config: ModelConfig) -> None:
-    """Writes `subjectwise.json`, and the card that says the same to a reader."""
     write_json(folder / CONFIG_FILE, config.to_dict())
-    (folder / "README.md").write_text(_card(config), encoding="utf-8")
-
-
-def _card(config: ModelConfig) -> str:
-    """The model card: what the folder is, how to use it, and what was measured on its validation rows."""
-    base = _public_name(config.base.name)
-    measured = config.results.get("validation", {})
-    header: dict[str, Any] = {
-        "base_model": base,
-        "library_name": "peft",
-        "pipeline_tag": "text-classification",
-        "tags": ["lora", "subjectwise", f"base_model:adapter:{base}"],
-    }
-    names = {"accuracy": "accuracy", "macro_f1": "f1", "nll": "nll", "ece": "ece"}
-    figures = [
-        {"type": kind, "name": f"Validation {key}", "value": round(float(measured[key]), 4)}
-        for key, kind in names.items()
-        if key in measured
-    ]
-    if figures:
-        task = {"type": "text-classification", "name": "Question classification"}
-        data = {"name": f"split manifest {config.manifest_sha256[:12]}", "type": "custom", "split": "validation"}
-        results = [{"task": task, "dataset": data, "metrics": figures}]
-        header["model-index"] = [{"name": config.recipe.name, "results": results}]
-    lines = [f"- {item['name']}: {item['value']} ({measured['rows']:,} rows)" for item in figures]
-    return (
-        f"---\n{yaml.safe_dump(header, sort_keys=False, allow_unicode=True)}---\n\n"
-        f"# A subjectwise adapter on {base}\n\n"
-        f"A LoRA adapter that tells which of {len(config.labels)} subjects a question belongs to: "
-        f"{', '.join(config.labels)}.\n\n"
-        "```python\nfrom subjectwise import Classifier\n\n"
-        'Classifier.from_pretrained("this folder").classify("How do neurons transmit signals?")\n```\n\n'
-        "Each label is scored as the continuation of the prompt, in one pass; its probability is calibrated with the "
-        f"temperature {config.temperature:.3f}. Measured at the end of training, on the rows that chose the epoch and "
-        "the temperature (figures on unseen rows are `subjectwise evaluate`'s):\n\n" + "\n".join(lines) + "\n\n"
-        f"Trained by this recipe on the rows that the manifest `{config.manifest_sha256}` names:\n\n"
-        f"```yaml\n{config.recipe.to_yaml()}```\n"
-    )
 
 
 def read_config(folder: Path) -> ModelConfig:
@@ -245,9 +206,6 @@ def load_model(folder: Path, *, base: str | None = None, device: str = "auto", d
         ModelFolderError: the folder is not whole, or the base has another shape, tokenizer or prompt.
         BaseModelError: the base cannot be loaded.
     """
-    from peft import PeftModel
-    from safetensors import SafetensorError
-
     config = read_config(folder)
     loaded = load_base(
         base or config.base.name, device=device, dtype=dtype,
@@ -255,16 +213,8 @@ def load_model(folder: Path, *, base: str | None = None, device: str = "auto", d
     )  # fmt: skip
     tokenizer = _load_tokenizer(folder)
     warning = _check_base(folder, config.base, loaded, tokenizer)
-    try:
-        with warnings.catch_warnings():
-            # PEFT asks transformers for an attribute under its older name, which is nothing a user could mend.
-            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
-            # The adapter's configuration may name a place that only its author has; the base is given here.
-            model = PeftModel.from_pretrained(loaded.model, str(folder), is_trainable=False)
-            model = model.merge_and_unload()
-    except (SafetensorError, RuntimeError, ValueError, TypeError, KeyError, OSError) as error:
-        text = " ".join(str(error).split())[:200]
-        raise ModelFolderError(f"The adapter in {folder} cannot be put on {loaded.info.name}: {text}") from error
+    model = loaded.model
+    merge_adapter(model, folder)
     model.eval()
     check_head(model)
     prompt = Prompt(tokenizer, config.labels, config.prompt)
@@ -302,7 +252,7 @@ def _load_tokenizer(folder: Path) -> Any:
         raise ModelFolderError(f"The tokenizer in {folder} cannot be read; it is damaged.") from error
 
 
-def _public_name(base: str) -> str:
+def public_name(base: str) -> str:
     """The base's name for other programs: no path of the machine that trained it."""
     if base == EMBEDDED:
         return EMBEDDED_NAME

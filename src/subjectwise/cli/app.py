@@ -9,7 +9,19 @@ from typing import Annotated
 
 import typer
 
-from subjectwise.cli import audit, calibrate, classify, compare, data, evaluate, learning_curve, report, train
+from subjectwise.cli import (
+    audit,
+    calibrate,
+    card,
+    classify,
+    compare,
+    data,
+    evaluate,
+    learning_curve,
+    push,
+    report,
+    train,
+)
 from subjectwise.errors import SubjectwiseError
 
 app = typer.Typer(
@@ -28,6 +40,8 @@ app.command("compare")(compare.compare)
 app.command("learning-curve")(learning_curve.learning_curve)
 app.command("report")(report.report)
 app.command("audit")(audit.audit)
+app.command("card")(card.card)
+app.command("push")(push.push)
 app.add_typer(data.app, name="data")
 
 

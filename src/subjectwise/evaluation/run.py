@@ -108,6 +108,7 @@ def evaluate(
     report = {
         "schema_version": SCHEMA_VERSION,
         "predictor": name,
+        "model_sha256": getattr(predictor, "weights_sha256", ""),
         "data": {
             "protocol": rows.protocol,
             "split": rows.split,

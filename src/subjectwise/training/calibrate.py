@@ -12,6 +12,8 @@ import numpy as np
 
 from subjectwise import metrics
 from subjectwise.calibration import apply_temperature, fit_temperature
+from subjectwise.card import write_card
+from subjectwise.data.protocols import SPLIT_NAMES
 from subjectwise.data.split import SplitFolder
 from subjectwise.decision import find_thresholds
 from subjectwise.engines.pytorch import PyTorchEngine
@@ -44,16 +46,31 @@ def calibrate(
     measured: dict[str, Any] = {"rows": len(held), "manifest_sha256": data.manifest_sha256}
     for name in ("accuracy", "macro_f1", "nll", "ece"):
         measured[name] = metrics.MEASURES[name](probabilities, truth)
+    results = {**config.results, "validation": measured}
+    if data.manifest_sha256 == config.manifest_sha256:
+        results["data"] = _facts(data)
     counts = Counter(row.label for row in data.examples("train"))
     fitted = replace(
         config,
         temperature=temperature,
         prior=tuple(counts[label] / counts.total() for label in config.labels),
         thresholds=find_thresholds(probabilities, truth),
-        results={**config.results, "validation": measured},
+        results=results,
     )
     write_config(folder, fitted)
+    write_card(folder)
     return fitted
+
+
+def _facts(data: SplitFolder) -> dict[str, Any]:
+    """What the card says of the rows that the model was trained on."""
+    manifest = data.manifest
+    return {
+        "source": manifest["source"],
+        "protocol": manifest["protocol"],
+        "seed": manifest["seed"],
+        "rows": {name: manifest["splits"][name]["rows"] for name in SPLIT_NAMES},
+    }
 
 
 def score_examples(model: Any, prompt: Prompt, examples: Sequence[Example]) -> tuple[Scores, metrics.IntArray]:

@@ -1,0 +1,278 @@
+"""The model card of a model folder: README.md and .eval_results, from what the folder knows of itself alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from subjectwise.adapter import WEIGHTS_FILE
+from subjectwise.base_models import EMBEDDED_NAME
+from subjectwise.errors import DataError, ModelFolderError
+from subjectwise.files import file_sha256, new_file, read_json, writing
+from subjectwise.model_folder import ModelConfig, public_name, read_config, write_config
+from subjectwise.prompt import instruction_template
+
+RESULTS_FOLDER = ".eval_results"
+
+# Naming a subject is not answering the question: this keeps the figures off the data set's own leaderboard.
+_TASK = "subject-classification"
+
+_HUB_DATA = "TIGER-Lab/MMLU-Pro"
+_METRICS = {
+    "accuracy": ("accuracy", "Accuracy"),
+    "macro_f1": ("f1", "Macro-F1"),
+    "nll": ("nll", "Negative log-likelihood"),
+    "brier": ("brier_score", "Brier score"),
+    "ece": ("ece", "Expected calibration error"),
+}
+
+
+def add_report(folder: Path, report: Path) -> ModelConfig:
+    """Keeps the figures of a report that 'subjectwise evaluate' wrote among the results of a model folder.
+
+    A report on the same rows, shown the same way, takes the place of an earlier one.
+
+    Raises:
+        DataError: it is no report, or one of another model.
+    """
+    config = read_config(folder)
+    content = read_json(report / "report.json", DataError)
+    try:
+        found = {key: content[key] for key in ("data", "metrics", "command", "model_sha256")}
+        found["weakest"] = sorted(
+            ({"label": label, **values} for label, values in content["per_class"].items()),
+            key=lambda row: float(row["f1"]),
+        )[:3]
+        found["before"] = (content["calibration"]["before"] or {}).get("ece")
+        place = tuple(found["data"][key] for key in ("manifest_sha256", "split", "with_options"))
+    except (KeyError, TypeError) as error:
+        raise DataError(f"{report} is no report of this version; run 'subjectwise evaluate' again.") from error
+    if found["model_sha256"] != file_sha256(folder / WEIGHTS_FILE):
+        raise DataError(f"{report} was measured with another model than {folder}; evaluate this one.")
+    kept = [
+        row
+        for row in config.results.get("reports", [])
+        if tuple(row["data"][key] for key in ("manifest_sha256", "split", "with_options")) != place
+    ]
+    changed = replace(config, results={**config.results, "reports": [*kept, found]})
+    write_config(folder, changed)
+    return changed
+
+
+def write_card(folder: Path) -> None:
+    """Writes README.md, and a file in .eval_results for each report that the folder keeps.
+
+    Raises:
+        ModelFolderError: the folder has no measured results.
+    """
+    config = read_config(folder)
+    if not config.results.get("validation") and not config.results.get("reports"):
+        raise ModelFolderError(
+            f"{folder} has no measured results to write a card from; "
+            f"run 'subjectwise calibrate {folder} --data SPLIT', or give a report with --report."
+        )
+    with new_file(folder / "README.md") as temporary:
+        temporary.write_text(card(config), encoding="utf-8")
+    place = folder / RESULTS_FOLDER
+    for report in config.results.get("reports", []):
+        data = report["data"]
+        shown = "-options" if data["with_options"] else ""
+        with writing(place), new_file(place / f"{data['protocol']}-{data['split']}{shown}.yaml") as temporary:
+            temporary.write_text(_eval_result(config, report), encoding="utf-8")
+
+
+def _eval_result(config: ModelConfig, report: Mapping[str, Any]) -> str:
+    """The Hub's form of a result: https://huggingface.co/docs/hub/eval-results."""
+    from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
+
+    data = report["data"]
+    shown = "with options" if data["with_options"] else "question text only"
+    accuracy = report["metrics"]["accuracy"]
+    entry = EvalResultEntry(
+        dataset_id=_dataset(config),
+        task_id=f"{_TASK}-{data['protocol']}",
+        value=round(float(accuracy["value"]), 4),
+        notes=(
+            f"accuracy of the subject's name, {data['rows']} {data['split']} rows, {shown}, "
+            f"95 % interval {accuracy['low']:.4f} to {accuracy['high']:.4f}, manifest {data['manifest_sha256']}"
+        ),
+    )
+    return yaml.safe_dump(eval_result_entries_to_yaml([entry]), sort_keys=False, allow_unicode=True)
+
+
+def _dataset(config: ModelConfig) -> str:
+    return str(config.results.get("data", {}).get("source") or "custom")
+
+
+def card(config: ModelConfig) -> str:
+    """The text of README.md: a header for the Hub, then what a reader asks, in that order."""
+    base = public_name(config.base.name)
+    parts = [
+        f"# Which subject a question belongs to: a LoRA adapter on {base}",
+        f"Names one of {len(config.labels)} labels ({', '.join(config.labels)}) for a question, with a calibrated "
+        "probability for each. Labels are scored as the continuation of the prompt, in one pass; no answer can be "
+        "outside of them.",
+        _usage(config),
+        _results(config),
+        _prompt(config),
+        _training(config),
+        _limits(config),
+        _reproduce(config),
+    ]
+    return f"---\n{_header(config, base)}\n---\n\n" + "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _header(config: ModelConfig, base: str) -> str:
+    from huggingface_hub import EvalResult, ModelCardData
+
+    validation = config.results.get("validation", {})
+    own = {name: {"value": validation[name]} for name in _METRICS if name in validation}
+    measured: list[tuple[str, str, Mapping[str, Any], Mapping[str, Any]]] = [
+        ("validation", config.manifest_sha256, {}, own)
+    ]
+    measured += [
+        (row["data"]["split"], row["data"]["manifest_sha256"], row["data"], row["metrics"])
+        for row in config.results.get("reports", [])
+    ]
+    results = [
+        EvalResult(
+            task_type="text-classification",
+            task_name="Subject of a question",
+            dataset_type=_dataset(config),
+            dataset_name=_data_name(config, data),
+            dataset_split=split,
+            dataset_args={"manifest_sha256": manifest},
+            metric_type=_METRICS[name][0],
+            metric_name=_METRICS[name][1],
+            metric_value=round(float(figure["value"]), 4),
+        )
+        for split, manifest, data, figures in measured
+        for name, figure in figures.items()
+        if name in _METRICS
+    ]
+    license_name = "apache-2.0" if base == EMBEDDED_NAME else None
+    header = ModelCardData(
+        base_model=base,
+        library_name="peft",
+        pipeline_tag="text-classification",
+        license=license_name,
+        datasets=[_dataset(config)] if "/" in _dataset(config) else None,
+        tags=["lora", "subjectwise", f"base_model:adapter:{base}"],
+        model_name=config.recipe.name,
+        eval_results=results,
+    )
+    return str(header.to_yaml())
+
+
+def _data_name(config: ModelConfig, data: Mapping[str, Any]) -> str:
+    protocol = data.get("protocol") or config.results.get("data", {}).get("protocol") or "rows of the manifest"
+    return f"{protocol}, {'with options' if data.get('with_options') else 'question text only'}"
+
+
+def _usage(config: ModelConfig) -> str:
+    question = "How do neurons transmit signals?"
+    return (
+        "## Use\n\n```python\nfrom subjectwise import Classifier\n\n"
+        'classifier = Classifier.from_pretrained("this folder or its name on the Hub")\n'
+        f'print(classifier.classify("{question}").label)\n```\n\n'
+        f'```sh\nsubjectwise classify --model FOLDER "{question}"\n```'
+    )
+
+
+def _results(config: ModelConfig) -> str:
+    lines = ["## Measured", "", "| rows | | accuracy | macro-F1 | NLL | ECE |", "|---|---|---|---|---|---|"]
+    validation = config.results.get("validation")
+    if validation:
+        cells = [f"{100 * validation['accuracy']:.1f}", f"{100 * validation['macro_f1']:.1f}"]
+        cells += [f"{validation['nll']:.3f}", f"{validation['ece']:.3f}"]
+        what = "validation: chose the epoch and the temperature"
+        lines.append(f"| {what} | {validation['rows']:,} | {' | '.join(cells)} |")
+    for report in config.results.get("reports", []):
+        data, figures = report["data"], report["metrics"]
+        cells = [_figure(figures[name], 100, 1) for name in ("accuracy", "macro_f1")]
+        cells += [_figure(figures[name], 1, 3) for name in ("nll", "ece")]
+        what = f"{data['protocol']} {data['split']}, {'with options' if data['with_options'] else 'question text only'}"
+        lines.append(f"| {what} | {data['rows']:,} | {' | '.join(cells)} |")
+    lines += ["", "In brackets the 95 % interval. Accuracy and macro-F1 in percent."]
+    lines.append(
+        f"The log-probabilities are divided by the temperature {config.temperature:.3f}, fitted on the validation rows."
+    )
+    for target, threshold in config.thresholds.items():
+        lines.append(f"Validation rows of a probability of {threshold:.3f} or more are {float(target):.0%} right.")
+    return "\n".join(lines)
+
+
+def _figure(figure: Mapping[str, float], scale: float, digits: int) -> str:
+    value, low, high = (figure[part] * scale for part in ("value", "low", "high"))
+    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def _prompt(config: ModelConfig) -> str:
+    template = instruction_template(config.prompt.style, config.labels)
+    shown = "with the answer options" if config.prompt.with_options else "without the answer options"
+    return (
+        f"## Prompt\n\nStyle `{config.prompt.style}`, {shown} unless asked, at most {config.prompt.max_tokens} tokens "
+        "a question (a longer one loses its middle). The answer follows with a leading space.\n\n"
+        f"```text\n{template}\n```"
+    )
+
+
+def _training(config: ModelConfig) -> str:
+    lines = ["## Training", ""]
+    data = config.results.get("data")
+    if data:
+        counts = ", ".join(f"{rows:,} {name}" for name, rows in data["rows"].items())
+        lines += [f"Rows of {data['source']} by the protocol `{data['protocol']}`, seed {data['seed']}: {counts}.", ""]
+    lines += [f"The manifest `{config.manifest_sha256}` names every row.", ""]
+    epochs = config.results.get("epochs", [])
+    if epochs:
+        best = config.results.get("best_epoch")
+        lines += ["| epoch | validation accuracy | macro-F1 | NLL after a temperature |", "|---|---|---|---|"]
+        for row in epochs:
+            number = round(row["epoch"])
+            kept = " (kept)" if number == best else ""
+            cells = f"{100 * row['accuracy']:.1f} | {100 * row['macro_f1']:.1f} | {row['nll']:.3f}"
+            lines.append(f"| {number}{kept} | {cells} |")
+        drawn = config.recipe.training.validation_rows
+        lines += ["", f"Measured on {drawn:,} of the validation rows." if drawn else "Measured on all validation rows."]
+    return "\n".join(lines)
+
+
+def _limits(config: ModelConfig) -> str:
+    lines = [
+        "## Limits",
+        "",
+        "- It knows these labels only; a text that is none of them still gets one. `label_mass` and a low probability "
+        "are signs of that, and not proof.",
+        "- A probability is calibrated on rows like the validation rows. Run `subjectwise calibrate` on rows of your "
+        "own where yours are unlike them.",
+    ]
+    for report in config.results.get("reports", []):
+        data = report["data"]
+        weak = ", ".join(f"{row['label']} ({100 * row['f1']:.0f})" for row in report["weakest"])
+        lines.append(f"- Weakest by F1 on {data['protocol']} {data['split']}: {weak}.")
+    protocols = {report["data"]["protocol"] for report in config.results.get("reports", [])}
+    if "source-held-out" not in protocols:
+        lines.append(
+            "- Not measured on sources that it has not seen: books and exams have a manner of their own, and figures "
+            "on new ones are lower."
+        )
+    return "\n".join(lines)
+
+
+def _reproduce(config: ModelConfig) -> str:
+    lines = ["## Reproduce", "", "```sh"]
+    data = config.results.get("data")
+    if data:
+        source = f"--source {data['source']} " if data["source"] else ""
+        lines.append(
+            f"subjectwise data split --protocol {data['protocol']} --seed {data['seed']} {source}--output split"
+        )
+    lines.append("subjectwise train recipe.yaml --data split --output model")
+    lines += [str(report["command"]) for report in config.results.get("reports", [])]
+    lines += ["```", "", "with `recipe.yaml`:", "", "```yaml", config.recipe.to_yaml().rstrip(), "```"]
+    return "\n".join(lines)

@@ -1,0 +1,27 @@
+"""`subjectwise card`: the model card from a folder's own figures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def card(
+    model: Annotated[Path, typer.Argument(help="A model folder; its README.md is written anew.")],
+    report: Annotated[
+        list[Path] | None,
+        typer.Option(help="A folder that 'subjectwise evaluate' wrote for this model; kept. May be repeated."),
+    ] = None,
+) -> None:
+    """Write the model card: figures with intervals, prompt, data, training curve, limits, how to reproduce.
+
+    Example: `subjectwise card my-model --report reports/mine`
+    """
+    from subjectwise.card import add_report, write_card
+
+    for folder in report or []:
+        add_report(model, folder)
+    write_card(model)
+    typer.echo(f"{model / 'README.md'} written")
