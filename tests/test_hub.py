@@ -108,7 +108,7 @@ def test_the_folder_arrives_as_it_is(hub: FakeHub, folder: Path) -> None:
     assert found.returncode == 0, found.stderr
     told = json.loads(found.stdout)
     assert told["uploaded"] is True and told["url"].endswith("/commit/1")
-    assert hub.created["name"] == "subjects" and hub.created["private"] is True
+    assert hub.created["name"] == "subjects" and hub.created["visibility"] == "private"
     assert sorted(hub.files) == told["files"] and "diary.txt" not in hub.files
     for name, content in hub.files.items():
         assert content == (folder / name).read_bytes(), name

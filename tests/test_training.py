@@ -20,8 +20,10 @@ from safetensors.torch import load_file
 from subjectwise.base_models import load_base
 from subjectwise.data.split import open_split
 from subjectwise.errors import OutputError, RecipeError
+from subjectwise.labels import LabelSet
 from subjectwise.prompt import Prompt
 from subjectwise.recipe import Recipe, load_recipe
+from subjectwise.records import Example, Question
 from subjectwise.scoring import LabelTrie, score_plain
 from subjectwise.training.batches import LengthBatches, TrainingRows, batch_loss
 from subjectwise.training.run import last_checkpoint, train, with_adapter
@@ -76,6 +78,41 @@ def test_label_loss_is_what_scoring_reads(tiny_base: Path, split_folder: Path) -
         label = prompt.labels.index(example.label)
         expected.append(-scored.log_probs[0, label] - np.log(scored.label_mass[0]))
     assert loss == pytest.approx(float(np.mean(expected)), abs=1e-4)
+
+
+def test_smoothing_spreads_over_the_labels_of_each_place(tiny_base: Path, split_folder: Path) -> None:
+    data = open_split(split_folder)
+    model, prompt, trie = adapted(tiny_base, load_recipe("small"), data.labels)
+    rows = TrainingRows(data.examples("train")[:6], prompt, trie, "label")
+    batch = [rows[2 * i] for i in range(6)]
+    with torch.no_grad():
+        sharp, half, flat = (
+            batch_loss(model, prompt.prefix_ids, False, batch, per_row=True, smoothing=share).item()
+            for share in (0.0, 0.5, 1.0)
+        )
+    assert half == pytest.approx((sharp + flat) / 2, abs=1e-5)
+    expected = []
+    for item in batch:
+        with torch.no_grad():
+            logits = model.get_base_model()(input_ids=torch.tensor([[*prompt.prefix_ids, *item.ids]])).logits[0]
+        places = logits[-len(item.targets) :].log_softmax(dim=-1)
+        expected.append(-sum(float(row[tokens].mean()) for row, tokens in zip(places, item.choices, strict=True)))
+    assert flat == pytest.approx(float(np.mean(expected)), abs=1e-4)
+    assert all(target in tokens for item in batch for target, tokens in zip(item.targets, item.choices, strict=True))
+
+
+def test_halves_of_the_options_are_views_of_a_row(tiny_base: Path) -> None:
+    labels = LabelSet.from_names(["law", "math"])
+    options = tuple(f"answer{i}" for i in range(6))
+    examples = [Example(str(i), Question("What holds?", options), label) for i, label in enumerate(labels.names)]
+    _, prompt, trie = adapted(tiny_base, load_recipe("small"), labels)
+    rows = TrainingRows(examples, prompt, trie, "label", halves=2, seed=3)
+    assert len(rows) == 8 and rows.lengths.shape == (4, 2)
+    text, whole, *halves = (prompt.tokenizer.decode(rows[view].ids) for view in range(4))
+    assert "answer" not in text and all(option in whole for option in options)
+    for half in halves:
+        assert sum(option in half for option in options) == 3
+    assert halves[0] != halves[1]
 
 
 def test_sequence_loss_is_the_causal_models_own(tiny_base: Path, split_folder: Path) -> None:

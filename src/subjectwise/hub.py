@@ -34,7 +34,7 @@ def plan_upload(folder: Path, name: str) -> Upload:
         OutputError: `name` is not one that the Hub takes.
     """
     from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # public, but not re-exported
 
     read_config(folder)
     if not (folder / "README.md").is_file():

@@ -90,6 +90,10 @@ class LabelTrie:
                 steps.append((places[node], following.index(token)))
             self._steps.append(steps)
 
+    def choices(self, label: int) -> list[list[int]]:
+        """Of each token of the label's path, the tokens that any label has at its place."""
+        return [self.wanted[node] for node, _ in self._steps[label]]
+
     def gather(self, log_probs: Sequence[torch.Tensor]) -> FloatArray:
         """Sums the log-probabilities along each label's path, [rows, labels]."""
         columns = [sum(log_probs[node][:, place].double() for node, place in steps) for steps in self._steps]

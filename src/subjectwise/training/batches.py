@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 
 from subjectwise.engines.pytorch import output_logits, read_prefix, read_rows
 from subjectwise.prompt import Prompt
-from subjectwise.records import Example
+from subjectwise.records import Example, Question
 from subjectwise.scoring import LabelTrie
 
 
@@ -24,30 +24,43 @@ class Target:
     Attributes:
         ids: the row, and of the answer all but its last target.
         targets: the tokens to predict at the last `len(targets)` places of `ids`, one after another.
+        choices: of each target, the tokens that the labels go on with at its place; what smoothing spreads over.
     """
 
     ids: list[int]
     targets: list[int]
+    choices: Sequence[list[int]] = ()
 
 
 class TrainingRows(Dataset[Target]):
-    """Encoded rows in two views, without (even keys) and with (odd keys) their options."""
+    """Encoded rows in several views: without options, with all of them, and with random halves of them, shuffled.
 
-    def __init__(self, examples: Sequence[Example], prompt: Prompt, trie: LabelTrie, loss: str) -> None:
+    The key of a row's view is `views * row + view`.
+    """
+
+    def __init__(
+        self, examples: Sequence[Example], prompt: Prompt, trie: LabelTrie, loss: str, halves: int = 0, seed: int = 0
+    ) -> None:
         questions = [example.question for example in examples]
-        self._views = [prompt.encode_questions(questions, with_options=shown) for shown in (False, True)]
+        generator = np.random.default_rng(seed)
+        halved = [[_half_of_options(question, generator) for question in questions] for _ in range(halves)]
+        self._views = [
+            prompt.encode_questions(questions, with_options=False),
+            *(prompt.encode_questions(view, with_options=True) for view in (questions, *halved)),
+        ]
         self._labels = [prompt.labels.index(example.label) for example in examples]
         self._prompt, self._trie, self._loss = prompt, trie, loss
-        self.lengths = np.array([[len(row) for row in view] for view in self._views])  # [2, rows]
+        self.lengths = np.array([[len(row) for row in view] for view in self._views])  # [views, rows]
 
     def __len__(self) -> int:
-        return 2 * len(self._labels)
+        return len(self._views) * len(self._labels)
 
     def __getitem__(self, key: int) -> Target:
-        row, label = self._views[key % 2][key // 2], self._labels[key // 2]
+        place, view = divmod(key, len(self._views))
+        row, label = self._views[view][place], self._labels[place]
         if self._loss == "label":
             path = self._trie.paths[label]
-            return Target([*row, *path[:-1]], path)
+            return Target([*row, *path[:-1]], path, self._trie.choices(label))
         answer = [*self._prompt.label_ids[label], *self._prompt.end_ids]
         if self._loss == "answer":
             return Target([*row, *answer[:-1]], answer)
@@ -55,11 +68,16 @@ class TrainingRows(Dataset[Target]):
         return Target(whole[:-1], whole[1:])
 
 
+def _half_of_options(question: Question, generator: np.random.Generator) -> Question:
+    drawn = generator.permutation(len(question.options))[: (len(question.options) + 1) // 2]
+    return replace(question, options=tuple(question.options[i] for i in drawn))
+
+
 class LengthBatches:
     """Batches of rows of like length, in an order that the seed and the epoch alone decide.
 
     Rows are shuffled, sorted by length within stretches of 32 batches, and the batches shuffled. Each epoch draws
-    anew which rows are shown with their options.
+    anew which rows are shown with their options, and in which of those views.
     """
 
     drop_last = False  # accelerate asks
@@ -81,9 +99,10 @@ class LengthBatches:
 
     def __iter__(self) -> Iterator[list[int]]:
         generator = np.random.default_rng([self.seed, self.epoch])
-        rows = self.lengths.shape[1]
+        views, rows = self.lengths.shape
         shown = generator.random(rows) < self.shown_share
-        lengths = np.where(shown, self.lengths[1], self.lengths[0])
+        view = np.where(shown, generator.integers(1, views, size=rows), 0)
+        lengths = self.lengths[view, np.arange(rows)]
         order = generator.permutation(rows)
         batches: list[list[int]] = []
         # Only the last stretch may end in a short batch, so that every epoch has the same number of batches.
@@ -91,15 +110,26 @@ class LengthBatches:
             stretch = order[start : start + 32 * self.batch_size]
             stretch = stretch[np.argsort(-lengths[stretch], kind="stable")]
             batches += [
-                [int(2 * row + shown[row]) for row in stretch[i : i + self.batch_size]]
+                [int(views * row + view[row]) for row in stretch[i : i + self.batch_size]]
                 for i in range(0, len(stretch), self.batch_size)
             ]
         for place in generator.permutation(len(batches)):
             yield batches[place]
 
 
-def batch_loss(model: Any, prefix_ids: Sequence[int], share: bool, batch: Sequence[Target], per_row: bool) -> Tensor:
-    """Cross-entropy over the full vocabulary at the targets: a mean over rows (`per_row`) or over tokens."""
+def batch_loss(
+    model: Any,
+    prefix_ids: Sequence[int],
+    share: bool,
+    batch: Sequence[Target],
+    per_row: bool,
+    smoothing: float = 0.0,
+) -> Tensor:
+    """Cross-entropy over the full vocabulary at the targets: a mean over rows (`per_row`) or over tokens.
+
+    `smoothing` is the share of a target's probability that is spread evenly over its choices (label smoothing,
+    arXiv 1512.00567, over the labels and not over the vocabulary).
+    """
     prefix = read_prefix(model, prefix_ids, share)
     hidden = read_rows(model, prefix, [item.ids for item in batch])  # [rows, longest, hidden]
     rows = [i for i, item in enumerate(batch) for _ in item.targets]
@@ -107,4 +137,9 @@ def batch_loss(model: Any, prefix_ids: Sequence[int], share: bool, batch: Sequen
     targets = torch.tensor([token for item in batch for token in item.targets], device=hidden.device)
     logits = output_logits(model, hidden[rows, places])  # [targets, vocabulary]
     total = torch.nn.functional.cross_entropy(logits, targets, reduction="sum")
+    if smoothing:
+        log_probs = logits.log_softmax(dim=-1)
+        choices = [tokens for item in batch for tokens in item.choices]
+        spread = -torch.stack([row[tokens].mean() for row, tokens in zip(log_probs, choices, strict=True)]).sum()
+        total = (1 - smoothing) * total + smoothing * spread
     return total / (len(batch) if per_row else len(targets))

@@ -93,7 +93,9 @@ def train(
         report_to,
         model=model,
         args=training_arguments(recipe.training, checkpoints, base, on_cpu, report_to),
-        rows=TrainingRows(rows, prompt, trie, recipe.training.loss),
+        rows=TrainingRows(
+            rows, prompt, trie, recipe.training.loss, recipe.training.option_halves, recipe.training.seed
+        ),
         validation=_draw(held, recipe.training),
         prompt=prompt,
         settings=recipe.training,

@@ -112,7 +112,8 @@ def install_loss(model: Any, prompt: Prompt, settings: TrainingSettings) -> None
     share = share and shares_prefix(model)
 
     def forward(self: Any, batch: Sequence[Target]) -> Tensor:
-        return batch_loss(self, prefix_ids, share, batch, per_row=settings.loss == "label")
+        per_row = settings.loss == "label"
+        return batch_loss(self, prefix_ids, share, batch, per_row, settings.label_smoothing)
 
     model.forward = MethodType(forward, model)
 
