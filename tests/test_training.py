@@ -18,8 +18,8 @@ import torch
 from safetensors.torch import load_file
 
 from subjectwise.base_models import load_base
-from subjectwise.data.split import open_split
-from subjectwise.errors import OutputError, RecipeError
+from subjectwise.data.split import open_split, rows_sha256
+from subjectwise.errors import DataError, OutputError, RecipeError
 from subjectwise.labels import LabelSet
 from subjectwise.prompt import Prompt
 from subjectwise.recipe import Recipe, load_recipe
@@ -174,7 +174,7 @@ _RUN = """
 import sys
 from dataclasses import replace
 from pathlib import Path
-from subjectwise.data.split import open_split
+from subjectwise.data.split import open_split, rows_sha256
 from subjectwise.recipe import load_recipe
 from subjectwise.training.run import train
 base, data, output = sys.argv[1:]
@@ -276,6 +276,23 @@ def test_compiled_layers_have_the_same_gradients(tiny_base: Path, split_folder: 
         values.append(gradients(model))
     for name, gradient in values[0].items():
         torch.testing.assert_close(gradient, values[1][name], atol=1e-5, rtol=1e-3)
+
+
+def test_rows_beside_the_split_are_trained_on_unless_they_are_twins_of_held_rows(
+    tmp_path: Path, tiny_recipe: Recipe, split_folder: Path
+) -> None:
+    data = open_split(split_folder)
+    twin = replace(data.examples("test")[0], row_id="twin")
+    own = Example("own", Question("An entirely different matter, never seen before?"), data.labels.names[0])
+    recipe = tiny_recipe.with_settings(["training.epochs=1"])
+    train(recipe, data, tmp_path / "model", also=[twin, own], progress=False)
+    config = json.loads((tmp_path / "model" / "subjectwise.json").read_text())
+    assert config["results"]["also"] == {"rows": 1, "sha256": rows_sha256([own])}
+    assert "--also FILE" in (tmp_path / "model" / "README.md").read_text()
+    foreign = replace(own, label="astrology")
+    with pytest.raises(DataError, match="Row own .* 'astrology'"):
+        train(recipe, data, tmp_path / "other", also=[foreign], progress=False)
+    assert not (tmp_path / "other").exists()
 
 
 def test_two_processes_train_one_model(tmp_path: Path, tiny_base: Path, split_folder: Path) -> None:

@@ -228,6 +228,12 @@ def _training(config: ModelConfig) -> str:
         counts = ", ".join(f"{rows:,} {name}" for name, rows in data["rows"].items())
         lines += [f"Rows of {data['source']} by the protocol `{data['protocol']}`, seed {data['seed']}: {counts}.", ""]
     lines += [f"The manifest `{config.manifest_sha256}` names every row.", ""]
+    also = config.results.get("also")
+    if also:
+        lines += [
+            f"It was trained on {also['rows']:,} rows of another file as well (their hash: `{also['sha256']}`).",
+            "",
+        ]
     epochs = config.results.get("epochs", [])
     if epochs:
         best = config.results.get("best_epoch")
@@ -272,7 +278,8 @@ def _reproduce(config: ModelConfig) -> str:
         lines.append(
             f"subjectwise data split --protocol {data['protocol']} --seed {data['seed']} {source}--output split"
         )
-    lines.append("subjectwise train recipe.yaml --data split --output model")
+    also = " --also FILE" if "also" in config.results else ""
+    lines.append(f"subjectwise train recipe.yaml --data split{also} --output model")
     lines += [str(report["command"]) for report in config.results.get("reports", [])]
     lines += ["```", "", "with `recipe.yaml`:", "", "```yaml", config.recipe.to_yaml().rstrip(), "```"]
     return "\n".join(lines)

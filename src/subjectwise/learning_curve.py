@@ -96,8 +96,10 @@ def learning_curve(
                 continue
             started = time.monotonic()
             part = draw_rows(train, size, seed)
-            predictor = _trained(learner, data, part, seed, output, settings, base, device)
+            work = output / f".rows-{size}-seed-{seed}"
+            predictor = _trained(learner, data, part, seed, work, settings, base, device)
             report = evaluate(predictor, rows, name=learner).report
+            shutil.rmtree(work, ignore_errors=True)
             point = {
                 "rows": size,
                 "seed": seed,
@@ -138,7 +140,7 @@ def draw_rows(train: Sequence[Example], size: int, seed: int) -> list[Example]:
 
 
 def _trained(
-    learner: str, data: SplitFolder, part: list[Example], seed: int, output: Path, settings: Sequence[str],
+    learner: str, data: SplitFolder, part: list[Example], seed: int, work: Path, settings: Sequence[str],
     base: str, device: str,
 ) -> Predictor:  # fmt: skip
     held = data.examples("validation")
@@ -149,7 +151,6 @@ def _trained(
 
     recipe = load_recipe(learner, [*settings, f"training.seed={seed}"])
     recipe = replace(recipe, base=base) if base else recipe
-    work = output / f".rows-{len(part)}-seed-{seed}"
     if not (work / "data").is_dir():
         place = len(part)
         write_split(
@@ -159,6 +160,4 @@ def _trained(
         )  # fmt: skip
     if not (work / "model").is_dir():
         train(recipe, open_split(work / "data"), work / "model", device=device, progress=False)
-    classifier = Classifier.from_pretrained(work / "model", device=device)
-    shutil.rmtree(work, ignore_errors=True)
-    return classifier
+    return Classifier.from_pretrained(work / "model", device=device)

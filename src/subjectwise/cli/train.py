@@ -14,6 +14,9 @@ def train(
     data: Annotated[Path, typer.Option(help="A folder that 'subjectwise data split' wrote.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Model folder to write; it must not exist yet.")],
     base: Annotated[str, typer.Option(help="Base instead of the recipe's: embedded, Hub name, folder, GGUF.")] = "",
+    also: Annotated[
+        list[Path] | None, typer.Option(help="Labelled file to train on as well; may be repeated.", show_default=False)
+    ] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Change a setting, as in training.epochs=3; may be repeated.")
     ] = None,
@@ -30,11 +33,14 @@ def train(
     """
     from dataclasses import asdict, replace
 
+    from subjectwise.data.read import read_examples
     from subjectwise.data.split import open_split
-    from subjectwise.errors import SubjectwiseError
+    from subjectwise.errors import RecipeError, SubjectwiseError
     from subjectwise.recipe import load_recipe
 
     if recipe.startswith("baseline:"):
+        if also:
+            raise RecipeError("A baseline is trained on the split alone; leave out --also.")
         _train_baseline(recipe, data, output, base, settings or [], as_json)
         return
     chosen = load_recipe(recipe, settings or [])
@@ -47,7 +53,8 @@ def train(
         raise SubjectwiseError(
             f"Training needs {error.name}; install subjectwise with the `train` extra: pip install 'subjectwise[train]'"
         ) from error
-    result = run(chosen, opened, output, device=device, dtype=dtype, report_to=report_to or ())
+    beside = [row for file in also or () for row in read_examples(str(file))]
+    result = run(chosen, opened, output, also=beside, device=device, dtype=dtype, report_to=report_to or ())
     if as_json:
         typer.echo(json.dumps({**asdict(result), "folder": str(output)}))
         return

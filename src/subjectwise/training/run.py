@@ -14,9 +14,10 @@ import numpy as np
 import torch
 
 from subjectwise.base_models import Base, choose_device, load_base
-from subjectwise.data.split import SplitFolder
+from subjectwise.data.split import SplitFolder, rows_sha256
+from subjectwise.data.twins import twin_groups
 from subjectwise.engines.pytorch import check_head
-from subjectwise.errors import OutputError, RecipeError
+from subjectwise.errors import DataError, OutputError, RecipeError
 from subjectwise.files import new_folder, read_json, write_json, writing
 from subjectwise.model_folder import ModelConfig, read_config, save_model
 from subjectwise.prompt import Prompt
@@ -52,12 +53,15 @@ def train(
     data: SplitFolder,
     output: Path,
     *,
+    also: Sequence[Example] = (),
     device: str = "auto",
     dtype: str = "auto",
     report_to: Sequence[str] = (),
     progress: bool = True,
 ) -> TrainingResult:
     """Trains an adapter by `recipe` on a split folder and writes a model folder to `output`.
+
+    `also` are rows to train on beside those of the split; twins of its validation and test rows are left out.
 
     Checkpoints go to `OUTPUT.checkpoints` beside it. A run that was killed goes on from the last one when it is
     started again with the same recipe and data, and ends with the same weights.
@@ -71,12 +75,13 @@ def train(
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         raise OutputError(f"{output} exists already; choose another place, or remove it first.")
     rows, held = data.examples("train"), data.examples("validation")
+    also = _beside(also, data)
     if recipe.training.options_share and not any(row.question.options for row in rows):
         raise RecipeError("training.options_share is set, but the data has no options; set it to 0.")
     on_cpu = choose_device(device).type == "cpu"
     if recipe.training.compile and on_cpu and not any(map(shutil.which, ("c++", "g++", "clang++"))):
         raise RecipeError("training.compile needs a C++ compiler; install one, or use --set training.compile=false.")
-    checkpoints = _open_checkpoints(output, recipe, data)
+    checkpoints = _open_checkpoints(output, recipe, data, also)
 
     # 1) The model
     # On a CPU the fused attention kernel's backward pass is several times slower than plain matrix products.
@@ -94,7 +99,7 @@ def train(
         model=model,
         args=training_arguments(recipe.training, checkpoints, base, on_cpu, report_to),
         rows=TrainingRows(
-            rows, prompt, trie, recipe.training.loss, recipe.training.option_halves, recipe.training.seed
+            [*rows, *also], prompt, trie, recipe.training.loss, recipe.training.option_halves, recipe.training.seed
         ),
         validation=_draw(held, recipe.training),
         prompt=prompt,
@@ -116,7 +121,11 @@ def train(
             temperature=1.0,
             recipe=recipe,
             manifest_sha256=data.manifest_sha256,
-            results={"best_epoch": round(best["epoch"]), "epochs": [_figures(entry) for entry in history]},
+            results={
+                "best_epoch": round(best["epoch"]),
+                "epochs": [_figures(entry) for entry in history],
+                **({"also": {"rows": len(also), "sha256": rows_sha256(also)}} if also else {}),
+            },
         )
         with new_folder(output) as folder:
             save_model(folder, model, base.tokenizer, config)
@@ -172,10 +181,27 @@ def _draw(held: Sequence[Example], settings: TrainingSettings) -> list[Example]:
     return [held[i] for i in sorted(drawn)]
 
 
-def _open_checkpoints(output: Path, recipe: Recipe, data: SplitFolder) -> Path:
+def _beside(also: Sequence[Example], data: SplitFolder) -> list[Example]:
+    """The rows that are no twin or near-twin of a validation or test row."""
+    for row in also:
+        if row.label not in data.labels:
+            raise DataError(
+                f"Row {row.row_id} to train on as well has the label {row.label!r}, which {data.path} has not."
+            )
+    if not also:
+        return []
+    held = [row.question.text for split in ("validation", "test") for row in data.examples(split)]
+    groups = twin_groups([*held, *(row.question.text for row in also)])
+    known = set(groups[: len(held)].tolist())
+    return [row for row, group in zip(also, groups[len(held) :].tolist(), strict=True) if group not in known]
+
+
+def _open_checkpoints(output: Path, recipe: Recipe, data: SplitFolder, also: Sequence[Example]) -> Path:
     """The folder of checkpoints for `output`; refuses one that another recipe or other data left there."""
     folder = output.with_name(f"{output.name}.checkpoints")
     run = {"recipe": recipe.to_dict(), "manifest_sha256": data.manifest_sha256}
+    if also:
+        run["also_sha256"] = rows_sha256(also)
     file = folder / "run.json"
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
