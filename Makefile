@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check format docs bench clean
+.PHONY: help install demo test check compat format docs bench clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,11 @@ check: $(STAMP)  ## Check types, style and generated documents
 	$(BIN)/typer subjectwise.cli.app utils docs --name subjectwise --output $(VENV)/cli.md >/dev/null
 	diff -u docs/cli.md $(VENV)/cli.md || { echo "docs/cli.md is not what the commands say; run make docs"; exit 1; }
 
+compat: $(STAMP)  ## Load the shipped adapter in PEFT 0.17.1 with transformers 4.56, in an environment of its own
+	python3 -m venv $(VENV)-compat
+	$(VENV)-compat/bin/python -m pip install --quiet --requirement tests/compat/requirements.txt
+	$(BIN)/python tests/compat/check.py $(VENV)-compat/bin/python
+
 format: $(STAMP)  ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -41,4 +46,4 @@ bench: $(STAMP)  ## Measure accuracy on MMLU-Pro (DATA=file or Hub name); hours 
 	$(BIN)/python benchmarks/accuracy.py --source $(or $(DATA),TIGER-Lab/MMLU-Pro)
 
 clean:  ## Remove what was installed and built
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(VENV)-compat build dist .mypy_cache .ruff_cache .pytest_cache

@@ -2,7 +2,7 @@
 
     python benchmarks/accuracy.py --source MMLU_PRO_FILE_OR_HUB_NAME [--only shipped|reference] [--seeds 1,2,3]
 
-`shipped`: the shipped adapter on the test rows of `grouped`, without and with options.
+`shipped`: the shipped adapter on the test rows of `grouped`, without and with options, and on short general questions.
 `reference`: the recipe `small` trained three times on the 1,192 rows of `reference`, one seed each; seeds that are not
 asked for keep the figures that the results file has of them.
 Writes benchmarks/results/accuracy.json. On two cores `shipped` takes ten minutes, `reference` forty.
@@ -52,6 +52,9 @@ def shipped(source: str, seeds: Sequence[int]) -> dict[str, Any]:
     return {
         "shipped, grouped test, question text": evaluate("shipped", "shipped", data),
         "shipped, grouped test, with options": evaluate("shipped-options", "shipped", data, "--with-options"),
+        "shipped, short questions": evaluate(
+            "shipped-short", "shipped", HERE.parent / "data" / "short_questions_test.jsonl"
+        ),
     }
 
 

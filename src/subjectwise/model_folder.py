@@ -141,7 +141,7 @@ def save_model(folder: Path, model: Any, tokenizer: Any, config: ModelConfig) ->
     known |= {"inference_mode": True, "base_model_name_or_path": public_name(config.base.name)}
     known["target_modules"] = sorted(adapter.target_modules)
     write_json(folder / "adapter_config.json", {key: _plain(value) for key, value in sorted(known.items())})
-    tokenizer.save_pretrained(folder)
+    save_tokenizer(folder, tokenizer)
     write_config(folder, config)
     names = list(config.labels)
     write_json(
@@ -161,6 +161,17 @@ def save_model(folder: Path, model: Any, tokenizer: Any, config: ModelConfig) ->
             **described,
         },
     )
+
+
+def save_tokenizer(folder: Path, tokenizer: Any) -> None:
+    """Writes the tokenizer so that transformers 4 reads it too: its class by the name that both versions know."""
+    tokenizer.save_pretrained(folder)
+    file = folder / "tokenizer_config.json"
+    kept = read_json(file, ModelFolderError)
+    if kept.get("tokenizer_class") == "TokenizersBackend":
+        for key in ("backend", "is_local", "local_files_only"):
+            kept.pop(key, None)
+        write_json(file, {**kept, "tokenizer_class": "PreTrainedTokenizerFast"})
 
 
 def write_config(folder: Path, config: ModelConfig) -> None:

@@ -65,7 +65,7 @@ class TrainingSettings:
     patience: int = 2  # epochs without a lower validation NLL before training stops
     options_share: float = 0.0  # share of the rows shown with their options, drawn anew each epoch
     option_halves: int = 0  # further views of those rows: random halves of their options, shuffled
-    label_smoothing: float = 0.0  # share of the target spread over the labels; `label` loss only
+    label_smoothing: float = 0.0  # share of the target spread over the labels, against labels learnt by heart
     validation_rows: int = 0  # rows that choose the epoch, drawn once with the seed; 0 for all
     share_prefix: str = "auto"  # run the prompt's prefix once a batch: auto (where it is long), on, off
     compile: bool = False  # compile each layer; pays on long runs
@@ -82,9 +82,8 @@ class TrainingSettings:
         _check(self.max_grad_norm > 0, "training.max_grad_norm", self.max_grad_norm, "above 0")
         _check(0 <= self.options_share <= 1, "training.options_share", self.options_share, "from 0 to 1")
         _check(self.option_halves >= 0, "training.option_halves", self.option_halves, "0 or more")
-        wanted = "from 0 up to, not including, 1, and 0 unless training.loss is label"
-        fits = 0 <= self.label_smoothing < 1 and (self.loss == "label" or not self.label_smoothing)
-        _check(fits, "training.label_smoothing", self.label_smoothing, wanted)
+        wanted = "from 0 up to, not including, 1"
+        _check(0 <= self.label_smoothing < 1, "training.label_smoothing", self.label_smoothing, wanted)
         _check(self.validation_rows >= 0, "training.validation_rows", self.validation_rows, "0 or more")
 
 

@@ -24,12 +24,13 @@ class Target:
     Attributes:
         ids: the row, and of the answer all but its last target.
         targets: the tokens to predict at the last `len(targets)` places of `ids`, one after another.
-        choices: of each target, the tokens that the labels go on with at its place; what smoothing spreads over.
+        choices: of each target, the tokens that the labels go on with at its place; where no label branches off, the
+            target alone. What smoothing spreads over.
     """
 
     ids: list[int]
     targets: list[int]
-    choices: Sequence[list[int]] = ()
+    choices: Sequence[list[int]]
 
 
 class TrainingRows(Dataset[Target]):
@@ -62,10 +63,13 @@ class TrainingRows(Dataset[Target]):
             path = self._trie.paths[label]
             return Target([*row, *path[:-1]], path, self._trie.choices(label))
         answer = [*self._prompt.label_ids[label], *self._prompt.end_ids]
+        branches = self._trie.choices(label)
+        choices = [*branches, *([token] for token in answer[len(branches) :])]
         if self._loss == "answer":
-            return Target([*row, *answer[:-1]], answer)
+            return Target([*row, *answer[:-1]], answer, choices)
         whole = [*self._prompt.prefix_ids, *row, *answer]
-        return Target(whole[:-1], whole[1:])
+        text = whole[1 : -len(answer)]
+        return Target(whole[:-1], [*text, *answer], [*([token] for token in text), *choices])
 
 
 def _half_of_options(question: Question, generator: np.random.Generator) -> Question:
