@@ -34,7 +34,7 @@ WORK = HERE / "work"
 RESULTS = HERE / "results"
 BASELINES = ("majority", "tfidf-svm", "minilm-lr")
 UNTRAINED = ("zero-shot", "few-shot")
-UNTRAINED_ROWS = 400  # spread over the test rows; a few-shot prompt is long
+UNTRAINED_ROWS = 200  # spread over the test rows; a few-shot prompt is long
 EPOCHS_HELD_OUT = 1  # of the five of the recipe, for the time that they take
 
 

@@ -22,7 +22,7 @@ import torch
 
 from subjectwise.base_models import load_base
 from subjectwise.recipe import load_recipe
-from subjectwise.training.run import with_adapter
+from subjectwise.training.tasks import with_adapter
 
 
 def seconds(work: Callable[[], Any], times: int) -> float:

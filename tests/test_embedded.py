@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -85,10 +86,11 @@ def test_the_demo(classifier: Classifier) -> None:
 @needs_base
 def test_bfloat16_and_batches_answer_as_the_plain_float32_path_does(classifier: Classifier) -> None:
     plain = Classifier.from_pretrained(device="cpu", dtype="float32")
+    scorer: Any = plain._scorer
     questions = [*CARD, *(f"{question} Give {n} reasons." for question in CARD for n in (2, 3, 5))]
     expected = [
-        score_plain(plain._engine.model, [*plain._prompt.prefix_ids, *row], plain._trie).log_probs[0]
-        for row in plain._prompt.encode_questions([Question(question) for question in questions])
+        score_plain(scorer.engine.model, [*scorer.prompt.prefix_ids, *row], scorer.trie).log_probs[0]
+        for row in scorer.prompt.encode_questions([Question(question) for question in questions])
     ]
     probabilities = apply_temperature(np.array(expected), plain.temperature)
     np.testing.assert_allclose(plain.predict_proba(questions), probabilities, atol=1e-4)

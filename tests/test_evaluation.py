@@ -92,7 +92,7 @@ def test_predictors_that_learn_from_the_split(tiny_base: Path, split_folder: Pat
     assert {shot.row_id for shot in shots} <= set(data.manifest["splits"]["train"]["row_ids"])
     options: dict[str, Any] = {"device": "cpu", "dtype": "float32"}
     few = load_predictor(f"few-shot:{tiny_base}", data.labels, data=data, **options)
-    prefix = few._prompt.prefix
+    prefix = few._scorer.prompt.prefix
     assert all(f"Q: {shot.question.text}\nA: {shot.label}" in prefix for shot in shots)
     with pytest.raises(DataError, match="learns from training rows"):
         load_predictor(f"few-shot:{tiny_base}", data.labels)

@@ -25,6 +25,7 @@ ORDER = [
     "engines",
     "scoring",
     "adapter",
+    "heads",
     "model_folder",
     "card",
     "training",

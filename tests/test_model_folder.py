@@ -182,14 +182,16 @@ def test_merging_the_adapter_changes_nothing_but_speed(tiny_model: Path, tiny_ba
     from transformers import AutoModelForCausalLM
 
     from subjectwise.records import Question
-    from subjectwise.scoring import LabelTrie, score_plain
+    from subjectwise.scoring import score_plain
 
     loaded = load_model(tiny_model, device="cpu", dtype="float32")
     apart = PeftModel.from_pretrained(
         AutoModelForCausalLM.from_pretrained(tiny_base, dtype=torch.float32), str(tiny_model)
     ).eval()
-    trie = LabelTrie(loaded.prompt.label_ids, loaded.prompt.end_ids)
-    ids = [*loaded.prompt.prefix_ids, *loaded.prompt.encode_question(Question("What is torque?"))]
+    scorer: Any = loaded.scorer
+    ids = [*scorer.prompt.prefix_ids, *scorer.prompt.encode_question(Question("What is torque?"))]
     np.testing.assert_allclose(
-        score_plain(loaded.model, ids, trie).log_probs, score_plain(apart, ids, trie).log_probs, atol=1e-3
+        score_plain(scorer.engine.model, ids, scorer.trie).log_probs,
+        score_plain(apart, ids, scorer.trie).log_probs,
+        atol=1e-3,
     )

@@ -23,7 +23,7 @@ def model() -> Any:
 def test_the_counts_of_the_card(model: Any) -> None:
     from subjectwise.base_models import Base, BaseInfo
     from subjectwise.recipe import load_recipe
-    from subjectwise.training.run import with_adapter
+    from subjectwise.training.tasks import with_adapter
 
     assert sum(weight.numel() for weight in model.parameters()) == 596_049_920
     info = BaseInfo("Qwen/Qwen3-0.6B", "", "", model.config.hidden_size, model.config.vocab_size)

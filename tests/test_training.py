@@ -26,7 +26,8 @@ from subjectwise.recipe import Recipe, load_recipe
 from subjectwise.records import Example, Question
 from subjectwise.scoring import LabelTrie, score_plain
 from subjectwise.training.batches import LengthBatches, TrainingRows, batch_loss
-from subjectwise.training.run import last_checkpoint, train, with_adapter
+from subjectwise.training.run import last_checkpoint, train
+from subjectwise.training.tasks import with_adapter
 
 
 def adapted(base_folder: Path, recipe: Recipe, labels: Any) -> tuple[Any, Prompt, LabelTrie]:

@@ -1,6 +1,6 @@
 """From a name to a model and its tokenizer: a Hub name, a folder, a GGUF file or the embedded default.
 
-Loads safetensors and GGUF only; no pickle, no remote code. Knows nothing of prompts or labels.
+Loads safetensors and GGUF only; no pickle, no remote code. Knows nothing of prompts, and of labels their names.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,11 +50,18 @@ class BaseInfo:
 
 @dataclass(frozen=True)
 class Base:
-    """A loaded base: a causal language model, its tokenizer and what it is."""
+    """A loaded base: a causal language model, or one with a classification head; its tokenizer and what it is.
+
+    Attributes:
+        precision: what it computes in: that of its weights, or that of autocast where those are float32.
+        new: the weights that the base does not have and that were drawn at random, as a head's are.
+    """
 
     model: Any
     tokenizer: Any
     info: BaseInfo
+    precision: torch.dtype = torch.float32
+    new: tuple[str, ...] = ()
 
 
 def cache_folder() -> Path:
@@ -112,6 +119,8 @@ def load_base(
     dtype: str = "auto",
     attention: str | None = None,
     revision: str | None = None,
+    labels: Sequence[str] = (),
+    float32_weights: bool = False,
 ) -> Base:
     """Loads a base.
 
@@ -121,15 +130,22 @@ def load_base(
         dtype: `auto`, `float32`, `bfloat16` or `float16`.
         attention: the attention implementation, as transformers names it; None for the model's own choice.
         revision: a commit, branch or tag on the Hub.
+        labels: of a classification head, which a decoder or an encoder then has; none for a causal language model.
+        float32_weights: keeps a decoder's weights in float32, as an encoder's always are; `dtype` is for autocast.
 
     Raises:
-        BaseModelError: it is missing, unreachable, not a causal language model, or not in a safe format.
+        BaseModelError: it is missing, unreachable, not of the kind that is asked for, or not in a safe format.
     """
     place = choose_device(device)
     precision = choose_dtype(place, dtype)
     path, sha256 = _local_folder(name)
-    with _plain_errors(name):
-        model, tokenizer = _load_folder(str(path) if path else name, precision, attention, revision)
+    options: dict[str, Any] = {"revision": revision} if revision else {}
+    with _plain_errors(name, "one that takes a classification head" if labels else "a causal language model"):
+        config = _read_config(str(path) if path else name, labels, options)
+        _check_kind(config, name, bool(labels))
+        weights = torch.float32 if labels and (float32_weights or is_encoder(config)) else precision
+        options |= {"config": config, "dtype": weights, "attn_implementation": attention}
+        model, tokenizer, new = _load_folder(str(path) if path else name, bool(labels), options)
     _ensure_padding(model, tokenizer)
     config = model.config.get_text_config()
     info = BaseInfo(
@@ -139,7 +155,39 @@ def load_base(
         hidden_size=int(config.hidden_size),
         vocab_size=int(config.vocab_size),
     )
-    return Base(model.to(place), tokenizer, info)
+    return Base(model.to(place), tokenizer, info, precision, new)
+
+
+def is_encoder(config: Any) -> bool:
+    """Whether a model of this configuration reads the whole text at once, and cannot continue it."""
+    from transformers.models.auto.modeling_auto import MODEL_FOR_MASKED_LM_MAPPING
+
+    return type(config) in MODEL_FOR_MASKED_LM_MAPPING and not getattr(config, "is_decoder", False)
+
+
+def _check_kind(config: Any, name: str, with_head: bool) -> None:
+    if getattr(config, "is_encoder_decoder", False):
+        raise BaseModelError(f"{name} is an encoder with a decoder; use a decoder, or an encoder with a head.")
+    if is_encoder(config) and not with_head:
+        raise BaseModelError(
+            f"{name} is an encoder, which cannot continue a text; train a head on it with the recipe 'head'."
+        )
+    classifies = any("SequenceClassification" in kind for kind in config.architectures or ())
+    if classifies and not with_head:
+        raise BaseModelError(
+            f"{name} has a classification head, and cannot continue a text; give the base it came from."
+        )
+
+
+def _read_config(name: str, labels: Sequence[str], options: dict[str, Any]) -> Any:
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(name, trust_remote_code=False, **options)
+    if labels:
+        config.id2label = dict(enumerate(labels))
+        config.label2id = {label: number for number, label in enumerate(labels)}
+        config.problem_type = "single_label_classification"
+    return config
 
 
 def _local_folder(name: str) -> tuple[Path | None, str]:
@@ -198,19 +246,27 @@ def _converted_gguf(path: Path, expected_sha256: str = "") -> tuple[Path, str]:
     return folder, sha256
 
 
-def _load_folder(name: str, dtype: torch.dtype, attention: str | None, revision: str | None) -> tuple[Any, Any]:
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+def _load_folder(name: str, with_head: bool, options: dict[str, Any]) -> tuple[Any, Any, tuple[str, ...]]:
+    """The model, the tokenizer and the names of the weights that the folder has not."""
+    from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
     from transformers.utils import logging
 
     logging.disable_progress_bar()
-    options: dict[str, Any] = {"trust_remote_code": False}
-    if revision:
-        options["revision"] = revision
-    tokenizer = AutoTokenizer.from_pretrained(name, **options)
-    model = AutoModelForCausalLM.from_pretrained(
-        name, dtype=dtype, attn_implementation=attention, use_safetensors=True, **options
-    )
-    return model, tokenizer
+    revision = {"revision": options["revision"]} if "revision" in options else {}
+    tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False, **revision)
+    options = options | {"trust_remote_code": False, "use_safetensors": True}
+    if not with_head:
+        return AutoModelForCausalLM.from_pretrained(name, **options), tokenizer, ()
+    verbosity = logging.get_verbosity()
+    logging.set_verbosity_error()  # that a head is new is no news here
+    try:
+        # A head for other labels gives way to a new one.
+        options |= {"ignore_mismatched_sizes": True, "output_loading_info": True}
+        model, loading = AutoModelForSequenceClassification.from_pretrained(name, **options)
+    finally:
+        logging.set_verbosity(verbosity)
+    changed = [item[0] for item in loading["mismatched_keys"]]
+    return model, tokenizer, tuple(sorted({*loading["missing_keys"], *changed}))
 
 
 def _ensure_padding(model: Any, tokenizer: Any) -> None:
@@ -222,14 +278,14 @@ def _ensure_padding(model: Any, tokenizer: Any) -> None:
 
 
 @contextmanager
-def _plain_errors(name: str) -> Iterator[None]:
+def _plain_errors(name: str, wanted: str = "a causal language model") -> Iterator[None]:
     """One sentence in place of what transformers and the Hub client raise."""
     try:
         yield
     except (OSError, ValueError, KeyError, IndexError, RuntimeError, EOFError, struct.error) as error:
         text = " ".join(str(error).split())
         if "Unrecognized configuration class" in text or ("model type" in text and "not" in text):
-            raise BaseModelError(f"{name} is not a causal language model that transformers knows.") from error
+            raise BaseModelError(f"{name} is not {wanted} that transformers knows.") from error
         if "offline" in text.lower() or "couldn't connect" in text or "HF_HUB_OFFLINE" in text:
             raise BaseModelError(
                 f"{name} is not in the local cache and the Hub cannot be reached; give a folder, or use {EMBEDDED!r}."

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from subjectwise.adapter import WEIGHTS_FILE
 from subjectwise.base_models import EMBEDDED_NAME
 from subjectwise.errors import DataError, ModelFolderError
 from subjectwise.files import file_sha256, new_file, read_json, writing
 from subjectwise.model_folder import ModelConfig, public_name, read_config, write_config
-from subjectwise.prompt import instruction_template
 
 RESULTS_FOLDER = ".eval_results"
 
@@ -51,7 +49,7 @@ def add_report(folder: Path, report: Path) -> ModelConfig:
         place = tuple(found["data"][key] for key in ("manifest_sha256", "split", "with_options"))
     except (KeyError, TypeError) as error:
         raise DataError(f"{report} is no report of this version; run 'subjectwise evaluate' again.") from error
-    if found["model_sha256"] != file_sha256(folder / WEIGHTS_FILE):
+    if found["model_sha256"] != file_sha256(folder / config.weights_file):
         raise DataError(f"{report} was measured with another model than {folder}; evaluate this one.")
     kept = [
         row
@@ -112,10 +110,9 @@ def card(config: ModelConfig) -> str:
     """The text of README.md: a header for the Hub, then what a reader asks, in that order."""
     base = public_name(config.base.name)
     parts = [
-        f"# Which subject a question belongs to: a LoRA adapter on {base}",
+        f"# Which subject a question belongs to: {_kind(config)} on {base}",
         f"Names one of {len(config.labels)} labels ({', '.join(config.labels)}) for a question, with a calibrated "
-        "probability for each. Labels are scored as the continuation of the prompt, in one pass; no answer can be "
-        "outside of them.",
+        f"probability for each. {_how(config)}, in one pass; no answer can be outside of them.",
         _usage(config),
         _results(config),
         _prompt(config),
@@ -124,6 +121,22 @@ def card(config: ModelConfig) -> str:
         _reproduce(config),
     ]
     return f"---\n{_header(config, base)}\n---\n\n" + "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _kind(config: ModelConfig) -> str:
+    if not config.head.used:
+        return "a LoRA adapter"
+    return {
+        "lora": "a classification head with a LoRA adapter",
+        "full": "a classification head, trained with all weights,",
+        "frozen": "a classification head",
+    }[config.head.tune]
+
+
+def _how(config: ModelConfig) -> str:
+    if config.head.used:
+        return "A classification head reads the question alone"
+    return "Labels are scored as the continuation of the prompt"
 
 
 def _header(config: ModelConfig, base: str) -> str:
@@ -157,11 +170,11 @@ def _header(config: ModelConfig, base: str) -> str:
     license_name = "apache-2.0" if base == EMBEDDED_NAME else None
     header = ModelCardData(
         base_model=base,
-        library_name="peft",
+        library_name="transformers" if config.head.whole else "peft",
         pipeline_tag="text-classification",
         license=license_name,
         datasets=[_dataset(config)] if "/" in _dataset(config) else None,
-        tags=["lora", "subjectwise", f"base_model:adapter:{base}"],
+        tags=["subjectwise"] if config.head.whole else ["lora", "subjectwise", f"base_model:adapter:{base}"],
         model_name=config.recipe.name,
         eval_results=results,
     )
@@ -212,12 +225,17 @@ def _figure(figure: Mapping[str, float], scale: float, digits: int) -> str:
 
 
 def _prompt(config: ModelConfig) -> str:
-    template = instruction_template(config.prompt.style, config.labels)
     shown = "with the answer options" if config.prompt.with_options else "without the answer options"
+    if config.head.used:
+        settings = ", ".join(f"{name} {value}" for name, value in asdict(config.head).items())
+        return (
+            f"## Input\n\nThe question alone, {shown} unless asked, at most {config.prompt.max_tokens} tokens "
+            f"(a longer one loses its middle). The head: {settings}."
+        )
     return (
         f"## Prompt\n\nStyle `{config.prompt.style}`, {shown} unless asked, at most {config.prompt.max_tokens} tokens "
         "a question (a longer one loses its middle). The answer follows with a leading space.\n\n"
-        f"```text\n{template}\n```"
+        f"```text\n{config.template}\n```"
     )
 
 
@@ -249,11 +267,15 @@ def _training(config: ModelConfig) -> str:
 
 
 def _limits(config: ModelConfig) -> str:
+    signs = (
+        "A low probability is a sign of that"
+        if config.head.used
+        else "`label_mass` and a low probability are signs of that"
+    )
     lines = [
         "## Limits",
         "",
-        "- It knows these labels only; a text that is none of them still gets one. `label_mass` and a low probability "
-        "are signs of that, and not proof.",
+        f"- It knows these labels only; a text that is none of them still gets one. {signs}, and not proof.",
         "- A probability is calibrated on rows like the validation rows. Run `subjectwise calibrate` on rows of your "
         "own where yours are unlike them.",
     ]

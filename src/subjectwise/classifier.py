@@ -14,19 +14,18 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 
-from subjectwise.adapter import WEIGHTS_FILE
 from subjectwise.base_models import load_base
 from subjectwise.calibration import apply_temperature, correct_prior
 from subjectwise.decision import ALWAYS_ONE, Decision, decide
-from subjectwise.engines.pytorch import PyTorchEngine, check_head
+from subjectwise.engines.pytorch import check_head
 from subjectwise.errors import DataError, ModelFolderError
 from subjectwise.files import file_sha256, new_folder
 from subjectwise.labels import LabelSet
-from subjectwise.model_folder import load_model
+from subjectwise.model_folder import load_model, read_config
 from subjectwise.prompt import Prompt
 from subjectwise.recipe import PromptSettings, load_recipe
 from subjectwise.records import Example, FloatArray, Prediction, Question, as_question
-from subjectwise.scoring import LabelTrie, score
+from subjectwise.scoring import LabelScorer, Scorer
 
 Questions = Sequence[Question | str]
 
@@ -116,11 +115,11 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         check_head(loaded.model)
         shown = None if shots is None else [(example.question.text, example.label) for example in shots]
         prompt = Prompt(loaded.tokenizer, labels, PromptSettings(style=style), shown)
-        classifier._use(loaded.model, prompt, temperature=1.0)
+        classifier._use(LabelScorer(loaded.model, prompt), temperature=1.0)
         return classifier
 
     def fit(self, X: Questions, y: Sequence[Any]) -> Classifier:
-        """Trains an adapter on questions `X` and their labels `y`; part of the rows, drawn with the seed, validates.
+        """Trains by the recipe on questions `X` and their labels `y`; part of the rows, drawn with the seed, validates.
 
         Raises:
             DataError: lengths differ, fewer than two labels, or a label with fewer than two rows.
@@ -167,7 +166,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             self._keep(folder / "model")
         # Columns follow the label set, which is in the order of names; classes_ has the values that `y` had.
         value_of = dict(zip(names, classes, strict=True))
-        self.classes_ = np.array([value_of[name] for name in self._prompt.labels])
+        self.classes_ = np.array([value_of[name] for name in self.labels])
         return self
 
     def save_pretrained(self, folder: Path | str) -> None:
@@ -245,36 +244,33 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     @property
     def labels(self) -> LabelSet:
         self._check_fitted()
-        return self._prompt.labels
+        return self._scorer.labels
 
     @property
     def weights_sha256(self) -> str:
-        """The hash of the adapter's file, which tells this model from any other; empty where there is none."""
-        return file_sha256(self._folder / WEIGHTS_FILE) if self._folder else ""
+        """The hash of the file of weights, which tells this model from any other; empty where there is none."""
+        return file_sha256(self._folder / read_config(self._folder).weights_file) if self._folder else ""
 
     def _probabilities(
         self, questions: Sequence[Question], with_options: bool | None, on_progress: Callable[[int], None] | None
     ) -> tuple[FloatArray, FloatArray]:
         self._check_fitted()
-        rows = self._prompt.encode_questions(questions, with_options)
-        scores = score(self._engine, rows, self._trie, on_progress)
+        scores = self._scorer.score(questions, with_options, on_progress)
         return apply_temperature(scores.log_probs, self.temperature), scores.label_mass
 
     def _load(self, folder: Path, base: str | None) -> None:
         loaded = load_model(folder, base=base, device=self.device, dtype=self.dtype)
-        self._use(loaded.model, loaded.prompt, loaded.config.temperature)
+        self._use(loaded.scorer, loaded.config.temperature)
         self.thresholds = dict(loaded.config.thresholds)
         self._prior = loaded.config.prior
         self._folder = folder
         self.warning = loaded.warning
 
-    def _use(self, model: Any, prompt: Prompt, temperature: float) -> None:
-        self._prompt = prompt
-        self._trie = LabelTrie(prompt.label_ids, prompt.end_ids)
-        self._engine = PyTorchEngine(model, prompt.prefix_ids)
+    def _use(self, scorer: Scorer, temperature: float) -> None:
+        self._scorer = scorer
         self.temperature = temperature
         self._folder = None
-        self.classes_ = np.array(prompt.labels.names)
+        self.classes_ = np.array(scorer.labels.names)
 
     def _keep(self, folder: Path) -> None:
         """Copies the folder that `fit` made to a temporary place that lives as long as this classifier."""
@@ -282,7 +278,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self._folder = Path(shutil.copytree(folder, Path(self._kept.name) / "model"))
 
     def _check_fitted(self) -> None:
-        if not hasattr(self, "_engine"):
+        if not hasattr(self, "_scorer"):
             raise NotFittedError("This Classifier is not trained yet; call fit, or use Classifier.from_pretrained().")
 
 

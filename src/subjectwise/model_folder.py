@@ -1,15 +1,16 @@
 """The model folder: everything needed to answer again, saved and loaded. Knows no questions.
 
 Weights are read as safetensors only. The adapter is plain LoRA with the keys that PEFT 0.17.1 knows, so that
-servers and older versions load it without a warning.
+servers and older versions load it without a warning. A classification head is saved with its adapter, as PEFT does;
+where more than an adapter was trained, or less, the folder holds the whole model as transformers does.
 """
 
 from __future__ import annotations
 
 import json
 import platform
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -22,15 +23,18 @@ from subjectwise.base_models import EMBEDDED, EMBEDDED_NAME, Base, BaseInfo, loa
 from subjectwise.engines.pytorch import check_head
 from subjectwise.errors import DataError, ModelFolderError, RecipeError
 from subjectwise.files import read_json, write_json
+from subjectwise.heads import INSTRUCTION_TEMPLATE, HeadScorer, head_weights, prepare_head
 from subjectwise.labels import LabelSet
 from subjectwise.prompt import Prompt, instruction_template
-from subjectwise.recipe import PromptSettings, Recipe
+from subjectwise.recipe import HeadSettings, PromptSettings, Recipe
+from subjectwise.scoring import LabelScorer
 
 SCHEMA_VERSION = 1
 CONFIG_FILE = "subjectwise.json"
 ADAPTER_FILES = (ADAPTER_CONFIG, WEIGHTS_FILE)
-MAPPING_FILES = ("label_mapping.json", "category_mapping.json")
-REQUIRED_FILES = (CONFIG_FILE, *ADAPTER_FILES, *MAPPING_FILES, "tokenizer.json", "tokenizer_config.json")
+WHOLE_WEIGHTS_FILE = "model.safetensors"
+WHOLE_FILES = ("config.json", WHOLE_WEIGHTS_FILE)
+COMMON_FILES = (CONFIG_FILE, "label_mapping.json", "category_mapping.json", "tokenizer.json", "tokenizer_config.json")
 
 # What LoraConfig of PEFT 0.17.1 writes; later versions know more keys, at defaults that change nothing here.
 _PEFT_0_17_KEYS = frozenset(
@@ -54,6 +58,7 @@ class ModelConfig:
         prior: the share of each label among the training rows, in label order; empty where it was not kept.
         thresholds: confidence for a wanted accuracy on the validation rows, such as {"0.95": 0.71}; may be empty.
         results: figures measured on the validation rows at the end of training.
+        head: the classification head; unused where the labels are scored.
     """
 
     base: BaseInfo
@@ -66,11 +71,22 @@ class ModelConfig:
     prior: tuple[float, ...] = ()
     thresholds: Mapping[str, float] = field(default_factory=dict)
     results: Mapping[str, Any] = field(default_factory=dict)
+    head: HeadSettings = field(default_factory=HeadSettings)
+
+    @property
+    def weights_file(self) -> str:
+        return WHOLE_WEIGHTS_FILE if self.head.whole else WEIGHTS_FILE
+
+    @property
+    def template(self) -> str:
+        """What the model reads, with `{question}` left open, before any chat template."""
+        return INSTRUCTION_TEMPLATE if self.head.used else instruction_template(self.prompt.style, self.labels)
 
     def to_dict(self) -> dict[str, Any]:
         return {
             "schema_version": SCHEMA_VERSION,
             "base": asdict(self.base),
+            **({"head": asdict(self.head)} if self.head.used else {}),
             "prompt": {**asdict(self.prompt), "prefix": self.prefix},
             "labels": list(self.labels),
             "calibration": {"temperature": self.temperature, "prior": list(self.prior)},
@@ -100,6 +116,7 @@ class ModelConfig:
                 prior=tuple(map(float, values["calibration"].get("prior", ()))),
                 thresholds=values.get("thresholds", {}),
                 results=values.get("results", {}),
+                head=HeadSettings(**values.get("head", {})),
             )
         except (KeyError, TypeError, ValueError, DataError, RecipeError) as error:
             raise ModelFolderError(f"{place} is damaged: {error}.") from error
@@ -107,10 +124,9 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A model ready to score: the base with the adapter merged into it."""
+    """A model ready to score, any adapter merged into its base."""
 
-    model: Any
-    prompt: Prompt
+    scorer: LabelScorer | HeadScorer
     config: ModelConfig
     warning: str = ""
 
@@ -128,19 +144,10 @@ def library_versions() -> dict[str, str]:
 
 def save_model(folder: Path, model: Any, tokenizer: Any, config: ModelConfig) -> None:
     """Writes every file of the model folder into an existing, empty `folder`."""
-    from peft.utils import get_peft_model_state_dict
-    from safetensors.torch import save_file
-
-    weights = {
-        name: tensor.detach().to("cpu", torch.bfloat16).contiguous()
-        for name, tensor in get_peft_model_state_dict(model).items()
-    }
-    save_file(weights, folder / "adapter_model.safetensors", metadata={"format": "pt"})
-    adapter = model.peft_config["default"]
-    known = {key: value for key, value in adapter.to_dict().items() if key in _PEFT_0_17_KEYS}
-    known |= {"inference_mode": True, "base_model_name_or_path": public_name(config.base.name)}
-    known["target_modules"] = sorted(adapter.target_modules)
-    write_json(folder / "adapter_config.json", {key: _plain(value) for key, value in sorted(known.items())})
+    if config.head.whole:
+        model.save_pretrained(folder, max_shard_size="1TB")  # one file, whose hash tells the model from others
+    else:
+        _save_adapter(folder, model, config)
     save_tokenizer(folder, tokenizer)
     write_config(folder, config)
     names = list(config.labels)
@@ -149,7 +156,7 @@ def save_model(folder: Path, model: Any, tokenizer: Any, config: ModelConfig) ->
         {
             "label2id": {name: number for number, name in enumerate(names)},
             "id2label": {str(number): name for number, name in enumerate(names)},
-            "instruction_template": instruction_template(config.prompt.style, config.labels),
+            "instruction_template": config.template,
         },
     )
     described = {"category_descriptions": dict(config.labels.descriptions)} if config.labels.descriptions else {}
@@ -161,6 +168,24 @@ def save_model(folder: Path, model: Any, tokenizer: Any, config: ModelConfig) ->
             **described,
         },
     )
+
+
+def _save_adapter(folder: Path, model: Any, config: ModelConfig) -> None:
+    from peft.utils import get_peft_model_state_dict
+    from safetensors.torch import save_file
+
+    weights = {
+        name: tensor.detach().to("cpu", torch.bfloat16 if ".lora_" in name else torch.float32).contiguous()
+        for name, tensor in get_peft_model_state_dict(model).items()
+    }
+    save_file(weights, folder / WEIGHTS_FILE, metadata={"format": "pt"})
+    adapter = model.peft_config["default"]
+    known = {key: value for key, value in adapter.to_dict().items() if key in _PEFT_0_17_KEYS}
+    known |= {"inference_mode": True, "base_model_name_or_path": public_name(config.base.name)}
+    known["target_modules"] = sorted(adapter.target_modules)
+    if adapter.modules_to_save:
+        known["modules_to_save"] = sorted(set(adapter.modules_to_save))
+    write_json(folder / ADAPTER_CONFIG, {key: _plain(value) for key, value in sorted(known.items())})
 
 
 def save_tokenizer(folder: Path, tokenizer: Any) -> None:
@@ -186,13 +211,13 @@ def read_config(folder: Path) -> ModelConfig:
     """
     if not folder.is_dir():
         raise ModelFolderError(f"There is no model folder {folder}.")
-    missing = [name for name in REQUIRED_FILES if not (folder / name).is_file()]
-    if "adapter_model.safetensors" in missing and list(folder.glob("adapter_model.*")):
-        found = next(folder.glob("adapter_model.*")).name
-        raise ModelFolderError(f"{folder} holds its weights as {found}, which is not loaded; save them as safetensors.")
-    if missing:
-        raise ModelFolderError(f"{folder} is not a whole model folder; it lacks {', '.join(missing)}.")
+    _check_files(folder, COMMON_FILES)
     config = ModelConfig.from_dict(read_json(folder / CONFIG_FILE, ModelFolderError), folder / CONFIG_FILE)
+    _check_files(folder, WHOLE_FILES if config.head.whole else ADAPTER_FILES)
+    if config.head.whole and (folder / ADAPTER_CONFIG).exists():
+        raise ModelFolderError(
+            f"{folder} holds a whole model and an adapter; remove the one that does not belong there."
+        )
     mapping = read_json(folder / "label_mapping.json", ModelFolderError)
     if list(mapping.get("label2id", {})) != list(config.labels):
         raise ModelFolderError(f"{folder}: label_mapping.json and {CONFIG_FILE} name different labels.")
@@ -205,12 +230,26 @@ def read_config(folder: Path) -> ModelConfig:
     return config
 
 
+def _check_files(folder: Path, names: Sequence[str]) -> None:
+    missing = [name for name in names if not (folder / name).is_file()]
+    for name in missing:
+        pickled = list(folder.glob(f"{Path(name).stem}.*")) if name.endswith(".safetensors") else []
+        if pickled:
+            found = pickled[0].name
+            raise ModelFolderError(
+                f"{folder} holds its weights as {found}, which is not loaded; save them as safetensors."
+            )
+    if missing:
+        raise ModelFolderError(f"{folder} is not a whole model folder; it lacks {', '.join(missing)}.")
+
+
 def load_model(folder: Path, *, base: str | None = None, device: str = "auto", dtype: str = "auto") -> LoadedModel:
     """Loads the base, merges the adapter into it and checks that the two belong together.
 
     Args:
         folder: the model folder.
-        base: where the base is, when it is not where the folder says (an offline copy, say).
+        base: where the base is, when it is not where the folder says (an offline copy, say). A folder that holds the
+            whole model asks for none.
         device, dtype: as in `load_base`.
 
     Raises:
@@ -218,20 +257,35 @@ def load_model(folder: Path, *, base: str | None = None, device: str = "auto", d
         BaseModelError: the base cannot be loaded.
     """
     config = read_config(folder)
+    labels = config.labels.names if config.head.used else ()
+    if config.head.whole:
+        loaded = load_base(str(folder), device=device, dtype=dtype, labels=labels)
+        if loaded.new:
+            raise ModelFolderError(f"{folder} is damaged: {WHOLE_WEIGHTS_FILE} has no {loaded.new[0]} that fits.")
+        return LoadedModel(_head_scorer(loaded, config), config)
     loaded = load_base(
         base or config.base.name, device=device, dtype=dtype,
-        revision=None if base else config.base.revision or None,
+        revision=None if base else config.base.revision or None, labels=labels,
     )  # fmt: skip
     tokenizer = _load_tokenizer(folder)
     warning = _check_base(folder, config.base, loaded, tokenizer)
     model = loaded.model
+    if config.head.used:
+        scorer = _head_scorer(replace(loaded, tokenizer=tokenizer), config)
+        merge_adapter(model, folder, head_weights(loaded))
+        return LoadedModel(scorer, config, warning)
     merge_adapter(model, folder)
     model.eval()
     check_head(model)
     prompt = Prompt(tokenizer, config.labels, config.prompt)
     if prompt.prefix != config.prefix:
         raise ModelFolderError(f"The prompt of {folder} renders differently here; its tokenizer has been changed.")
-    return LoadedModel(model, prompt, config, warning)
+    return LoadedModel(LabelScorer(model, prompt), config, warning)
+
+
+def _head_scorer(loaded: Base, config: ModelConfig) -> HeadScorer:
+    prepare_head(loaded, config.head)
+    return HeadScorer(loaded, config.labels, config.prompt, config.head)
 
 
 def _check_base(folder: Path, wanted: BaseInfo, loaded: Base, tokenizer: Any) -> str:

@@ -16,6 +16,8 @@ from subjectwise.errors import RecipeError
 STYLES = ("plain", "chat", "bare")
 LOSSES = ("label", "answer", "sequence")
 SHARING = ("auto", "on", "off")
+TUNES = ("none", "lora", "full", "frozen")
+POOLINGS = ("auto", "row_end")
 SEVEN_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 _T = TypeVar("_T")
@@ -49,6 +51,33 @@ class LoraSettings:
         _check(self.alpha > 0, "lora.alpha", self.alpha, "above 0")
         _check(0 <= self.dropout < 1, "lora.dropout", self.dropout, "from 0 up to, not including, 1")
         _check(len(self.target_modules) > 0, "lora.target_modules", self.target_modules, "one name at least")
+
+
+@dataclass(frozen=True)
+class HeadSettings:
+    """A classification head in place of scored labels. All but `tune` are there to measure what usual faults cost."""
+
+    tune: str = "none"  # none: no head; lora: an adapter and the head; full: every weight; frozen: the head alone
+    train_head: bool = True  # false leaves the head at its random first values
+    pooling: str = "auto"  # auto: a decoder's last token, an encoder's own way; row_end: the end of the padded row
+    pad_token: bool = True  # false: a decoder without pad token, which transformers lets read one row at a time only
+
+    def __post_init__(self) -> None:
+        _check(self.tune in TUNES, "head.tune", self.tune, f"one of {', '.join(TUNES)}")
+        _check(self.pooling in POOLINGS, "head.pooling", self.pooling, f"one of {', '.join(POOLINGS)}")
+        wanted = "true where head.tune is frozen, since nothing would be trained"
+        _check(self.train_head or self.tune != "frozen", "head.train_head", self.train_head, wanted)
+        alone = self.train_head and self.pooling == "auto" and self.pad_token
+        _check(self.used or alone, "head.tune", self.tune, "lora, full or frozen where another setting of head is made")
+
+    @property
+    def used(self) -> bool:
+        return self.tune != "none"
+
+    @property
+    def whole(self) -> bool:
+        """Whether the model folder holds every weight, and not an adapter to a base."""
+        return self.tune in ("full", "frozen")
 
 
 @dataclass(frozen=True)
@@ -96,9 +125,26 @@ class Recipe:
     base: str = "embedded"  # embedded, a Hub name, a folder or a GGUF file
     prompt: PromptSettings = field(default_factory=PromptSettings)
     lora: LoraSettings = field(default_factory=LoraSettings)
+    head: HeadSettings = field(default_factory=HeadSettings)
     training: TrainingSettings = field(default_factory=TrainingSettings)
 
+    def __post_init__(self) -> None:
+        if not self.head.used:
+            return
+        training, style = self.training, self.prompt.style
+        _check(style == "bare", "prompt.style", style, "bare for a head, which reads the question alone")
+        _check(training.loss == "label", "training.loss", training.loss, "label for a head")
+        wanted = "1 where head.pad_token is false: transformers refuses more rows at once without a pad token"
+        _check(self.head.pad_token or training.batch_size == 1, "training.batch_size", training.batch_size, wanted)
+
     def to_dict(self) -> dict[str, Any]:
+        """Plain values; without the section `head` where there is no head."""
+        plain = self._all_settings()
+        if not self.head.used:
+            del plain["head"]
+        return plain
+
+    def _all_settings(self) -> dict[str, Any]:
         plain: dict[str, Any] = asdict(self)
         plain["lora"]["target_modules"] = list(self.lora.target_modules)
         return plain
@@ -113,7 +159,7 @@ class Recipe:
 
     def with_settings(self, assignments: Iterable[str]) -> Recipe:
         """A copy with `section.key=value` assignments applied; values are read as YAML."""
-        values = self.to_dict()
+        values = self._all_settings()
         for assignment in assignments:
             key, equals, text = assignment.partition("=")
             if not equals:
@@ -125,7 +171,7 @@ class Recipe:
                 if not isinstance(section, dict):
                     raise RecipeError(f"{key!r} is not a setting; {part!r} holds a single value.")
             if last not in section:
-                raise RecipeError(f"{key!r} is not a setting{_nearest(key.strip(), _all_keys(self.to_dict()))}.")
+                raise RecipeError(f"{key!r} is not a setting{_nearest(key.strip(), _all_keys(values))}.")
             section[last] = yaml.safe_load(text)
         return Recipe.from_dict(values)
 

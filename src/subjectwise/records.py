@@ -74,7 +74,8 @@ class Prediction:
         score: the highest calibrated probability, 0 to 1.
         scores: every label's calibrated probability, in label order; they sum to 1.
         label_mass: the probability that the model gives to any label at all, before normalising, 0 to 1;
-            near 0 when the text is none of these. None where the predictor has no such notion.
+            near 0 when the text is none of these. A classification head has no other answers: it is 1 there.
+            None where the predictor has no such notion.
         best_label: where a minimum was asked for, the label of highest probability even if the answer is `abstain`.
         labels: where several were asked for, the likely labels, best first; none where the answer is `abstain`.
         entropy: where several were asked for, the entropy of the scores as a share of the highest possible, 0 to 1.

@@ -1,4 +1,4 @@
-"""From token ids to the log-probability of each label. Knows no strings: labels are sequences of ids.
+"""From token ids to the log-probability of each label. Knows no strings: a prompt turns questions into ids.
 
 A label's score is the sum of its tokens' log-probabilities up to the token that makes it unique among the labels.
 """
@@ -12,9 +12,11 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from subjectwise.engines.pytorch import Tail
+from subjectwise.engines.pytorch import PyTorchEngine, Tail
 from subjectwise.errors import DataError
-from subjectwise.records import FloatArray
+from subjectwise.labels import LabelSet
+from subjectwise.prompt import Prompt
+from subjectwise.records import FloatArray, Question
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,20 @@ class Scores:
 
     log_probs: FloatArray
     label_mass: FloatArray
+
+
+Progress = Callable[[int], None] | None
+
+
+class Scorer(Protocol):
+    """A loaded model of one kind or another, from questions to scores; what answering, training and calibration ask."""
+
+    @property
+    def labels(self) -> LabelSet: ...
+
+    def score(
+        self, questions: Sequence[Question], with_options: bool | None = None, on_progress: Progress = None
+    ) -> Scores: ...
 
 
 class Engine(Protocol):
@@ -104,7 +120,7 @@ def score(
     engine: Engine,
     rows: Sequence[Sequence[int]],
     trie: LabelTrie,
-    on_progress: Callable[[int], None] | None = None,
+    on_progress: Progress = None,
 ) -> Scores:
     """Scores every row; `on_progress` is told how many rows each batch had.
 
@@ -118,6 +134,24 @@ def score(
         if on_progress:
             on_progress(len(batch))
     return normalise(summed)
+
+
+class LabelScorer:
+    """Scores each label as the continuation of the prompt."""
+
+    def __init__(self, model: Any, prompt: Prompt) -> None:
+        self.prompt = prompt
+        self.trie = LabelTrie(prompt.label_ids, prompt.end_ids)
+        self.engine = PyTorchEngine(model, prompt.prefix_ids)
+
+    @property
+    def labels(self) -> LabelSet:
+        return self.prompt.labels
+
+    def score(
+        self, questions: Sequence[Question], with_options: bool | None = None, on_progress: Progress = None
+    ) -> Scores:
+        return score(self.engine, self.prompt.encode_questions(questions, with_options), self.trie, on_progress)
 
 
 def score_plain(model: Any, prompt_ids: Sequence[int], trie: LabelTrie) -> Scores:

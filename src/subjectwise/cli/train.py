@@ -10,7 +10,9 @@ import typer
 
 
 def train(
-    recipe: Annotated[str, typer.Argument(help="small, embedded, full, reference, a recipe file, or baseline:KIND.")],
+    recipe: Annotated[
+        str, typer.Argument(help="small, embedded, full, reference, head, a recipe file, or baseline:KIND.")
+    ],
     data: Annotated[Path, typer.Option(help="A folder that 'subjectwise data split' wrote.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Model folder to write; it must not exist yet.")],
     base: Annotated[str, typer.Option(help="Base instead of the recipe's: embedded, Hub name, folder, GGUF.")] = "",
@@ -27,7 +29,7 @@ def train(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Train an adapter. A run that was stopped goes on when the same command is given again.
+    """Train an adapter or a head. A run that was stopped goes on when the same command is given again.
 
     Example: `subjectwise train small --data split --output my-model --set training.epochs=3`
     """

@@ -1,1 +1,1 @@
-"""Trains an adapter: data order, loss, validation, best epoch, resume; ends by fitting the calibration."""
+"""Trains by a recipe: data order, loss, validation, best epoch, resume; ends by fitting the calibration."""

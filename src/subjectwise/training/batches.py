@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -12,6 +12,8 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from subjectwise.engines.pytorch import output_logits, read_prefix, read_rows
+from subjectwise.heads import HeadScorer
+from subjectwise.labels import LabelSet
 from subjectwise.prompt import Prompt
 from subjectwise.records import Example, Question
 from subjectwise.scoring import LabelTrie
@@ -33,32 +35,68 @@ class Target:
     choices: Sequence[list[int]]
 
 
-class TrainingRows(Dataset[Target]):
+@dataclass(frozen=True)
+class HeadTarget:
+    """What a classification head's loss reads of one row: its ids and the place of its label."""
+
+    ids: list[int]
+    label: int
+
+
+_Target = TypeVar("_Target")
+
+
+class _Encoder(Protocol):
+    def encode_questions(self, questions: Sequence[Question], with_options: bool | None = None) -> list[list[int]]: ...
+
+
+class Rows(Dataset[_Target], Generic[_Target]):
     """Encoded rows in several views: without options, with all of them, and with random halves of them, shuffled.
 
     The key of a row's view is `views * row + view`.
     """
 
     def __init__(
-        self, examples: Sequence[Example], prompt: Prompt, trie: LabelTrie, loss: str, halves: int = 0, seed: int = 0
+        self, examples: Sequence[Example], encoder: _Encoder, labels: LabelSet, halves: int = 0, seed: int = 0
     ) -> None:
         questions = [example.question for example in examples]
         generator = np.random.default_rng(seed)
         halved = [[_half_of_options(question, generator) for question in questions] for _ in range(halves)]
         self._views = [
-            prompt.encode_questions(questions, with_options=False),
-            *(prompt.encode_questions(view, with_options=True) for view in (questions, *halved)),
+            encoder.encode_questions(questions, with_options=False),
+            *(encoder.encode_questions(view, with_options=True) for view in (questions, *halved)),
         ]
-        self._labels = [prompt.labels.index(example.label) for example in examples]
-        self._prompt, self._trie, self._loss = prompt, trie, loss
+        self._labels = [labels.index(example.label) for example in examples]
         self.lengths = np.array([[len(row) for row in view] for view in self._views])  # [views, rows]
 
     def __len__(self) -> int:
         return len(self._views) * len(self._labels)
 
-    def __getitem__(self, key: int) -> Target:
+    def __getitem__(self, key: int) -> _Target:
         place, view = divmod(key, len(self._views))
-        row, label = self._views[view][place], self._labels[place]
+        return self._target(self._views[view][place], self._labels[place])
+
+    def _target(self, row: list[int], label: int) -> _Target:
+        raise NotImplementedError
+
+
+class HeadRows(Rows[HeadTarget]):
+    """Rows for a classification head."""
+
+    def _target(self, row: list[int], label: int) -> HeadTarget:
+        return HeadTarget(row, label)
+
+
+class TrainingRows(Rows[Target]):
+    """Rows for labels that are scored."""
+
+    def __init__(
+        self, examples: Sequence[Example], prompt: Prompt, trie: LabelTrie, loss: str, halves: int = 0, seed: int = 0
+    ) -> None:
+        super().__init__(examples, prompt, prompt.labels, halves, seed)
+        self._prompt, self._trie, self._loss = prompt, trie, loss
+
+    def _target(self, row: list[int], label: int) -> Target:
         if self._loss == "label":
             path = self._trie.paths[label]
             return Target([*row, *path[:-1]], path, self._trie.choices(label))
@@ -119,6 +157,13 @@ class LengthBatches:
             ]
         for place in generator.permutation(len(batches)):
             yield batches[place]
+
+
+def head_loss(scorer: HeadScorer, batch: Sequence[HeadTarget], smoothing: float = 0.0) -> Tensor:
+    """Cross-entropy over the labels, a mean over rows; `smoothing` as in `batch_loss`."""
+    logits = scorer.logits([item.ids for item in batch])  # [rows, labels]
+    labels = torch.tensor([item.label for item in batch], device=logits.device)
+    return torch.nn.functional.cross_entropy(logits, labels, label_smoothing=smoothing)
 
 
 def batch_loss(

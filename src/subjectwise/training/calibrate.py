@@ -16,12 +16,10 @@ from subjectwise.card import write_card
 from subjectwise.data.protocols import SPLIT_NAMES
 from subjectwise.data.split import SplitFolder
 from subjectwise.decision import find_thresholds
-from subjectwise.engines.pytorch import PyTorchEngine
 from subjectwise.errors import DataError
 from subjectwise.model_folder import ModelConfig, load_model, read_config, write_config
-from subjectwise.prompt import Prompt
 from subjectwise.records import Example
-from subjectwise.scoring import LabelTrie, Scores, score
+from subjectwise.scoring import Scorer, Scores
 
 
 def calibrate(
@@ -29,7 +27,7 @@ def calibrate(
 ) -> ModelConfig:
     """Fits the temperature, the thresholds and the prior of a model folder on a split folder, and writes them.
 
-    The saved adapter is read by the path that answers. Of the training rows only the labels are counted.
+    The saved model is read by the path that answers. Of the training rows only the labels are counted.
 
     Raises:
         DataError: the labels of the data are not the model's.
@@ -40,7 +38,7 @@ def calibrate(
         raise DataError(f"{data.path} has other labels than {folder}; give a split with the same labels.")
     loaded = load_model(folder, base=base or config.base.name, device=device, dtype=dtype)
     held = data.examples("validation")
-    scores, truth = score_examples(loaded.model, loaded.prompt, held)
+    scores, truth = score_examples(loaded.scorer, held)
     temperature = fit_temperature(scores.log_probs, truth)
     probabilities = apply_temperature(scores.log_probs, temperature)
     measured: dict[str, Any] = {"rows": len(held), "manifest_sha256": data.manifest_sha256}
@@ -73,9 +71,7 @@ def _facts(data: SplitFolder) -> dict[str, Any]:
     }
 
 
-def score_examples(model: Any, prompt: Prompt, examples: Sequence[Example]) -> tuple[Scores, metrics.IntArray]:
+def score_examples(scorer: Scorer, examples: Sequence[Example]) -> tuple[Scores, metrics.IntArray]:
     """Scores of the examples and the place of each one's label."""
-    engine = PyTorchEngine(model, prompt.prefix_ids)
-    rows = prompt.encode_questions([example.question for example in examples])
-    truth = np.array([prompt.labels.index(example.label) for example in examples])
-    return score(engine, rows, LabelTrie(prompt.label_ids, prompt.end_ids)), truth
+    truth = np.array([scorer.labels.index(example.label) for example in examples])
+    return scorer.score([example.question for example in examples]), truth

@@ -11,27 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from subjectwise.base_models import Base, choose_device, load_base
+from subjectwise.base_models import choose_device
 from subjectwise.data.split import SplitFolder, rows_sha256
 from subjectwise.data.twins import twin_groups
-from subjectwise.engines.pytorch import check_head
 from subjectwise.errors import DataError, OutputError, RecipeError
 from subjectwise.files import new_folder, read_json, write_json, writing
 from subjectwise.model_folder import ModelConfig, read_config, save_model
-from subjectwise.prompt import Prompt
 from subjectwise.recipe import Recipe, TrainingSettings
 from subjectwise.records import Example
-from subjectwise.scoring import LabelTrie
-from subjectwise.training.batches import TrainingRows
 from subjectwise.training.calibrate import calibrate
-from subjectwise.training.trainer import (
-    Console,
-    install_loss,
-    make_trainer,
-    training_arguments,
-)
+from subjectwise.training.tasks import head_task, label_task
+from subjectwise.training.trainer import Console, make_trainer, training_arguments
 
 
 @dataclass(frozen=True)
@@ -59,7 +50,7 @@ def train(
     report_to: Sequence[str] = (),
     progress: bool = True,
 ) -> TrainingResult:
-    """Trains an adapter by `recipe` on a split folder and writes a model folder to `output`.
+    """Trains an adapter or a head by `recipe` on a split folder and writes a model folder to `output`.
 
     `also` are rows to train on beside those of the split; twins of its validation and test rows are left out.
 
@@ -84,26 +75,20 @@ def train(
     checkpoints = _open_checkpoints(output, recipe, data, also)
 
     # 1) The model
+    make_task = head_task if recipe.head.used else label_task
     # On a CPU the fused attention kernel's backward pass is several times slower than plain matrix products.
-    base = load_base(recipe.base, device=device, dtype=dtype, attention="eager" if on_cpu else None)
-    check_head(base.model)
-    prompt = Prompt(base.tokenizer, data.labels, recipe.prompt)
-    trie = LabelTrie(prompt.label_ids, prompt.end_ids)
-    model = with_adapter(base, recipe)
-    install_loss(model, prompt, recipe.training)
+    attention = "eager" if on_cpu else None
+    task = make_task(recipe, data.labels, [*rows, *also], device=device, dtype=dtype, attention=attention)
+    base = task.base
 
     # 2) The run
     console = Console() if progress else None
     trainer = make_trainer(
         report_to,
-        model=model,
-        args=training_arguments(recipe.training, checkpoints, base, on_cpu, report_to),
-        rows=TrainingRows(
-            [*rows, *also], prompt, trie, recipe.training.loss, recipe.training.option_halves, recipe.training.seed
-        ),
+        task=task,
+        args=training_arguments(recipe.training, checkpoints, base.precision, on_cpu, report_to),
         validation=_draw(held, recipe.training),
-        prompt=prompt,
-        settings=recipe.training,
+        recipe=recipe,
         callbacks=[console] if console else [],
     )
     resume = last_checkpoint(checkpoints)
@@ -116,7 +101,7 @@ def train(
         config = ModelConfig(
             base=base.info,
             prompt=recipe.prompt,
-            prefix=prompt.prefix,
+            prefix=task.prefix,
             labels=data.labels,
             temperature=1.0,
             recipe=recipe,
@@ -126,9 +111,10 @@ def train(
                 "epochs": [_figures(entry) for entry in history],
                 **({"also": {"rows": len(also), "sha256": rows_sha256(also)}} if also else {}),
             },
+            head=recipe.head,
         )
         with new_folder(output) as folder:
-            save_model(folder, model, base.tokenizer, config)
+            save_model(folder, base.model, base.tokenizer, config)
             calibrate(folder, data, device=device, dtype=dtype)
         shutil.rmtree(checkpoints, ignore_errors=True)
     trainer.accelerator.wait_for_everyone()
@@ -148,29 +134,6 @@ def train(
 
 def _figures(entry: Mapping[str, Any]) -> dict[str, Any]:
     return {key.removeprefix("eval_"): entry[key] for key in sorted(entry)}
-
-
-def with_adapter(base: Base, recipe: Recipe) -> Any:
-    from peft import LoraConfig, TaskType, get_peft_model
-
-    torch.manual_seed(recipe.training.seed)  # the adapter's first weights are drawn here
-    settings = LoraConfig(
-        r=recipe.lora.r,
-        lora_alpha=int(recipe.lora.alpha) if recipe.lora.alpha == int(recipe.lora.alpha) else recipe.lora.alpha,
-        lora_dropout=recipe.lora.dropout,
-        target_modules=list(recipe.lora.target_modules),
-        task_type=TaskType.CAUSAL_LM,
-    )
-    try:
-        model = get_peft_model(base.model, settings)
-    except ValueError as error:
-        raise RecipeError(
-            f"lora.target_modules do not fit {base.info.name}: {' '.join(str(error).split())[:200]}"
-        ) from error
-    if recipe.training.compile:
-        for layer in model.get_base_model().get_decoder().layers:
-            layer.compile(dynamic=True)
-    return model
 
 
 def _draw(held: Sequence[Example], settings: TrainingSettings) -> list[Example]:

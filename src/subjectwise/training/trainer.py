@@ -16,18 +16,13 @@ from tqdm import tqdm
 from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from subjectwise import metrics
-from subjectwise.base_models import Base
 from subjectwise.calibration import apply_temperature, fit_temperature
-from subjectwise.engines.pytorch import shares_prefix
 from subjectwise.errors import RecipeError
-from subjectwise.prompt import Prompt
-from subjectwise.recipe import TrainingSettings
+from subjectwise.recipe import Recipe, TrainingSettings
 from subjectwise.records import Example
-from subjectwise.training.batches import LengthBatches, Target, TrainingRows, batch_loss
+from subjectwise.training.batches import LengthBatches
 from subjectwise.training.calibrate import score_examples
-
-# Below this many tokens a prefix costs less to read with every row than to keep apart.
-SHORT_PREFIX = 16
+from subjectwise.training.tasks import Task
 
 
 def make_trainer(report_to: Sequence[str], **options: Any) -> LabelTrainer:
@@ -49,25 +44,26 @@ class LabelTrainer(Trainer):
     def __init__(
         self,
         *,
-        model: Any,
+        task: Task,
         args: TrainingArguments,
-        rows: TrainingRows,
         validation: Sequence[Example],
-        prompt: Prompt,
-        settings: TrainingSettings,
+        recipe: Recipe,
         callbacks: Sequence[TrainerCallback],
     ) -> None:
+        settings, model, rows = recipe.training, task.base.model, task.rows
+        # Wrappers for many GPUs see only what goes through `forward`, which is the loss therefore.
+        model.forward = MethodType(lambda model, batch: task.loss(model, batch), model)
         ours = [EarlyStoppingCallback(settings.patience), _Checkpoints(settings.checkpoint_steps), *callbacks]
         super().__init__(model=model, args=args, train_dataset=rows, eval_dataset=rows, callbacks=ours)
         self.remove_callback(PrinterCallback)
         self.model_accepts_loss_kwargs = False  # the loss is a mean over one batch, so accumulation divides it
-        self._rows, self._validation, self._prompt, self._settings = rows, validation, prompt, settings
+        self._task, self._validation, self._recipe = task, validation, recipe
 
     def get_train_dataloader(self) -> DataLoader[Any]:
-        settings = self._settings
-        share = 1.0 if self._prompt.settings.with_options else settings.options_share
-        batches = LengthBatches(self._rows.lengths, settings.batch_size, share, settings.seed)
-        loader: DataLoader[Any] = DataLoader(self._rows, batch_sampler=batches, collate_fn=lambda rows: {"batch": rows})
+        settings, rows = self._recipe.training, self._task.rows
+        share = 1.0 if self._recipe.prompt.with_options else settings.options_share
+        batches = LengthBatches(rows.lengths, settings.batch_size, share, settings.seed)
+        loader: DataLoader[Any] = DataLoader(rows, batch_sampler=batches, collate_fn=lambda rows: {"batch": rows})
         prepared: DataLoader[Any] = self.accelerator.prepare(loader)
         return prepared
 
@@ -86,11 +82,11 @@ class LabelTrainer(Trainer):
         """
         model = self.accelerator.unwrap_model(self.model)
         eager: AbstractContextManager[Any] = (
-            torch.compiler.set_stance("force_eager") if self._settings.compile else nullcontext()
+            torch.compiler.set_stance("force_eager") if self._recipe.training.compile else nullcontext()
         )
         model.eval()
         with torch.no_grad(), eager, self.compute_loss_context_manager():
-            scores, truth = score_examples(model, self._prompt, self._validation)
+            scores, truth = score_examples(self._task.scorer(), self._validation)
         model.train()
         temperature = fit_temperature(scores.log_probs, truth)
         probabilities = apply_temperature(scores.log_probs, temperature)
@@ -105,21 +101,8 @@ class LabelTrainer(Trainer):
         return measured
 
 
-def install_loss(model: Any, prompt: Prompt, settings: TrainingSettings) -> None:
-    """Makes the model's `forward` the loss, since wrappers for many GPUs see only what goes through `forward`."""
-    prefix_ids = [] if settings.loss == "sequence" else prompt.prefix_ids
-    share = {"on": True, "off": False, "auto": len(prefix_ids) >= SHORT_PREFIX}[settings.share_prefix]
-    share = share and shares_prefix(model)
-
-    def forward(self: Any, batch: Sequence[Target]) -> Tensor:
-        per_row = settings.loss == "label"
-        return batch_loss(self, prefix_ids, share, batch, per_row, settings.label_smoothing)
-
-    model.forward = MethodType(forward, model)
-
-
 def training_arguments(
-    settings: TrainingSettings, folder: Path, base: Base, on_cpu: bool, report_to: Sequence[str]
+    settings: TrainingSettings, folder: Path, precision: torch.dtype, on_cpu: bool, report_to: Sequence[str]
 ) -> TrainingArguments:
     return TrainingArguments(
         output_dir=str(folder),
@@ -133,8 +116,8 @@ def training_arguments(
         max_grad_norm=settings.max_grad_norm,
         seed=settings.seed,
         optim="adamw_torch",
-        bf16=base.model.dtype == torch.bfloat16,
-        fp16=base.model.dtype == torch.float16,
+        bf16=precision == torch.bfloat16,
+        fp16=precision == torch.float16,
         use_cpu=on_cpu,
         eval_strategy="epoch",
         save_strategy="epoch",
