@@ -78,8 +78,7 @@ def measure_all(source: str, encoder: str, skip_training: bool) -> dict[str, Mea
         data = split("source-held-out", source)
         if not held_out.exists():
             settings = ["--set", f"training.epochs={EPOCHS_HELD_OUT}"]
-            short = HERE.parent / "data" / "short_questions_train.jsonl"
-            subjectwise("train", "embedded", "--data", data, "--also", short, "--output", held_out, *settings)
+            subjectwise("train", "embedded", "--data", data, "--output", held_out, *settings)
         found["shipped-source-held-out"] = evaluate("shipped-source-held-out", held_out, data)
     return found
 

@@ -31,11 +31,14 @@ except BaseModelError:
 
 needs_base = pytest.mark.skipif(not INSTALLED, reason="the embedded base is not installed; run make install")
 
-# Questions of the model card that the shipped adapter gets right; docs/log.md names the three it does not.
+# The questions of the model card and the answers that it gives or means.
 CARD = {
     "What are the key principles of quantum mechanics?": "physics",
+    "What is the optimal capital structure for a corporation?": "business",
     "How do neurons transmit signals?": "biology",
     "What are the principles of contract law?": "law",
+    "What is the best strategy for corporate mergers?": "business",
+    "How does cognitive bias affect decision making?": "psychology",
     "Explain the legal requirements for contract formation": "law",
 }
 

@@ -13,6 +13,7 @@ from subjectwise.base_models import EMBEDDED_NAME
 from subjectwise.errors import DataError, ModelFolderError
 from subjectwise.files import file_sha256, new_file, read_json, writing
 from subjectwise.model_folder import ModelConfig, public_name, read_config, write_config
+from subjectwise.recipe import Recipe
 
 RESULTS_FOLDER = ".eval_results"
 
@@ -246,24 +247,36 @@ def _training(config: ModelConfig) -> str:
         counts = ", ".join(f"{rows:,} {name}" for name, rows in data["rows"].items())
         lines += [f"Rows of {data['source']} by the protocol `{data['protocol']}`, seed {data['seed']}: {counts}.", ""]
     lines += [f"The manifest `{config.manifest_sha256}` names every row.", ""]
-    also = config.results.get("also")
+    runs = config.results.get("average_of")
+    if not runs:
+        return "\n".join([*lines, *_curve(config.results, config.recipe)])
+    lines += [f"The weights are the mean of {len(runs)} training runs, rounded to rank {config.results['rank']}.", ""]
+    for number, run in enumerate(runs, 1):
+        lines += [f"Run {number}:", "", *_curve(run, Recipe.from_dict(run["recipe"])), ""]
+    return "\n".join(lines).rstrip()
+
+
+def _curve(results: Mapping[str, Any], recipe: Recipe) -> list[str]:
+    """How a run went, epoch by epoch."""
+    lines = []
+    also = results.get("also")
     if also:
         lines += [
             f"It was trained on {also['rows']:,} rows of another file as well (their hash: `{also['sha256']}`).",
             "",
         ]
-    epochs = config.results.get("epochs", [])
+    epochs = results.get("epochs", [])
     if epochs:
-        best = config.results.get("best_epoch")
+        best = results.get("best_epoch")
         lines += ["| epoch | validation accuracy | macro-F1 | NLL after a temperature |", "|---|---|---|---|"]
         for row in epochs:
             number = round(row["epoch"])
             kept = " (kept)" if number == best else ""
             cells = f"{100 * row['accuracy']:.1f} | {100 * row['macro_f1']:.1f} | {row['nll']:.3f}"
             lines.append(f"| {number}{kept} | {cells} |")
-        drawn = config.recipe.training.validation_rows
+        drawn = recipe.training.validation_rows
         lines += ["", f"Measured on {drawn:,} of the validation rows." if drawn else "Measured on all validation rows."]
-    return "\n".join(lines)
+    return lines
 
 
 def _limits(config: ModelConfig) -> str:
@@ -300,8 +313,17 @@ def _reproduce(config: ModelConfig) -> str:
         lines.append(
             f"subjectwise data split --protocol {data['protocol']} --seed {data['seed']} {source}--output split"
         )
-    also = " --also FILE" if "also" in config.results else ""
-    lines.append(f"subjectwise train recipe.yaml --data split{also} --output model")
+    runs = config.results.get("average_of")
+    named = [(f"run-{number}", run, Recipe.from_dict(run["recipe"])) for number, run in enumerate(runs or [], 1)]
+    for name, run, _ in named or [("model", config.results, config.recipe)]:
+        file = f"{name}.yaml" if runs else "recipe.yaml"
+        also = " --also FILE" if "also" in run else ""
+        lines.append(f"subjectwise train {file} --data split{also} --output {name}")
+    if runs:
+        names = " ".join(name for name, _, _ in named)
+        lines.append(f"subjectwise average {names} --data split --rank {config.results['rank']} --output model")
     lines += [str(report["command"]) for report in config.results.get("reports", [])]
-    lines += ["```", "", "with `recipe.yaml`:", "", "```yaml", config.recipe.to_yaml().rstrip(), "```"]
+    lines.append("```")
+    for name, recipe in [(name, own) for name, _, own in named] or [("recipe", config.recipe)]:
+        lines += ["", f"with `{name}.yaml`:", "", "```yaml", recipe.to_yaml().rstrip(), "```"]
     return "\n".join(lines)

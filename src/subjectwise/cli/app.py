@@ -11,6 +11,7 @@ import typer
 
 from subjectwise.cli import (
     audit,
+    average,
     calibrate,
     card,
     classify,
@@ -35,6 +36,7 @@ app = typer.Typer(
 app.command("classify")(classify.classify)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
+app.command("average")(average.average)
 app.command("calibrate")(calibrate.calibrate)
 app.command("compare")(compare.compare)
 app.command("learning-curve")(learning_curve.learning_curve)

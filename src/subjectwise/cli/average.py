@@ -1,0 +1,36 @@
+"""`subjectwise average`: one adapter from several that were trained on the same rows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def average(
+    models: Annotated[list[Path], typer.Argument(help="Two model folders or more, on one base and one split.")],
+    data: Annotated[Path, typer.Option(help="The split folder they were trained on; its validation rows calibrate.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Model folder to write; it must not exist yet.")],
+    rank: Annotated[int, typer.Option(min=0, help="Rank of the new adapter; 0 for the largest of the given.")] = 0,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:0 or mps.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Average adapters of several training runs into one, which is often better than each and costs no more.
+
+    Example: `subjectwise average run-1 run-2 --data split --output my-model`
+    """
+    from subjectwise.data.split import open_split
+    from subjectwise.training.average import average as run
+
+    config = run(models, open_split(data), output, rank=rank, device=device, dtype=dtype)
+    measured = config.results["validation"]
+    if as_json:
+        typer.echo(json.dumps({"folder": str(output), "temperature": config.temperature, **measured}))
+        return
+    typer.echo(
+        f"{output}: validation accuracy {measured['accuracy']:.3f}, macro-F1 {measured['macro_f1']:.3f}, "
+        f"NLL {measured['nll']:.3f}, temperature {config.temperature:.2f}"
+    )
