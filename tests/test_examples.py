@@ -22,7 +22,7 @@ from subjectwise.training.run import train
 
 ROOT = Path(__file__).parent.parent
 SHORT = ROOT / "data" / "short_questions_train.jsonl"
-# 200 were compared by hand (docs/log.md); they take minutes.
+# More take minutes: SUBJECTWISE_EXAMPLE_QUESTIONS=200.
 QUESTIONS = int(os.environ.get("SUBJECTWISE_EXAMPLE_QUESTIONS", "40"))
 SETTINGS = [
     "training.loss=answer", "training.epochs=3", "training.batch_size=16", "training.learning_rate=1e-3",
