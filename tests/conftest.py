@@ -79,7 +79,12 @@ def save_base(folder: Path, config: Any, tokenizer: Any, seed: int = 0) -> Path:
     from transformers import AutoModelForCausalLM
 
     torch.manual_seed(seed)
-    model = AutoModelForCausalLM.from_config(config)
+    return save_random(folder, AutoModelForCausalLM.from_config(config), tokenizer)
+
+
+def save_random(folder: Path, model: Any, tokenizer: Any) -> Path:
+    import torch
+
     # Larger than the usual first weights, so that answers differ from each other by more than rounding.
     for parameter in model.parameters():
         if parameter.ndim > 1:
@@ -106,6 +111,39 @@ def tiny_config(vocab_size: int, **changes: Any) -> Any:
         "pad_token_id": 0,
     }
     return LlamaConfig(**(values | changes))
+
+
+def decoder_configs(vocab_size: int) -> dict[str, Any]:
+    """One of each kind of decoder that the issues name, a few thousand weights large."""
+    from transformers import Gemma2Config, Gemma3TextConfig, MistralConfig, Qwen2Config, Qwen3Config
+
+    sizes = {
+        "vocab_size": vocab_size, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2,
+        "num_attention_heads": 4, "num_key_value_heads": 2, "eos_token_id": 0, "pad_token_id": 0, "bos_token_id": None,
+    }  # fmt: skip
+    return {
+        "llama": tiny_config(vocab_size),
+        "untied llama": tiny_config(vocab_size, tie_word_embeddings=False),
+        "qwen2": Qwen2Config(**sizes),
+        "qwen3": Qwen3Config(**sizes, head_dim=16),
+        "gemma2, capped logits": Gemma2Config(**sizes, head_dim=16, sliding_window=4096),
+        "gemma3, narrow window": Gemma3TextConfig(**sizes, head_dim=16, sliding_window=16),
+        "mistral, narrow window": MistralConfig(**sizes, sliding_window=16),
+    }
+
+
+def embedded_installed() -> bool:
+    from subjectwise.base_models import embedded_file
+    from subjectwise.errors import BaseModelError
+
+    try:
+        embedded_file()
+    except BaseModelError:
+        return False
+    return True
+
+
+needs_base = pytest.mark.skipif(not embedded_installed(), reason="the embedded base is not installed; run make install")
 
 
 @pytest.fixture(scope="session")

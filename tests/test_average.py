@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from subjectwise.adapter import merge_adapter
+from subjectwise.adapter import merge_adapter, read_adapter
 from subjectwise.data.split import open_split
 from subjectwise.errors import ModelFolderError
 from subjectwise.training.average import average
@@ -49,6 +50,44 @@ def test_it_is_the_mean_of_the_products(
     assert "subjectwise average run-1 run-2 --data split --rank 32" in card and "Run 2:" in card
     adapter = json.loads((tmp_path / "mean" / "adapter_config.json").read_text())
     assert adapter["r"] == adapter["lora_alpha"] == 32
+    assert config.results["kept"] == pytest.approx(1)
+
+
+def test_the_rank_is_what_the_files_hold(
+    tiny_base: Path, tiny_model: Path, other: Path, split_folder: Path, tmp_path: Path
+) -> None:
+    data = open_split(split_folder)
+    small = average([tiny_model, other], data, tmp_path / "small", rank=2, device="cpu", dtype="float32")
+    assert 0.1 < small.results["kept"] < 1
+    large = average([tiny_model, other], data, tmp_path / "large", rank=40, device="cpu", dtype="float32")
+    assert large.results["kept"] == pytest.approx(1)
+    for folder, rank in ((tmp_path / "small", 2), (tmp_path / "large", 40)):
+        for a, b in read_adapter(folder).factors.values():
+            assert a.shape[0] == b.shape[1] == rank
+
+
+def test_a_mean_stands_for_the_runs_behind_it(
+    tiny_model: Path, other: Path, split_folder: Path, tmp_path: Path
+) -> None:
+    data, mean = open_split(split_folder), tmp_path / "mean"
+    average([tiny_model, other], data, mean, rank=32, device="cpu", dtype="float32")
+    config = average([mean, mean, other], data, tmp_path / "of-means", rank=32, device="cpu", dtype="float32")
+    runs = config.results["average_of"]
+    assert [run["times"] for run in runs] == [1, 2]
+    assert [run["recipe"]["training"]["seed"] for run in runs] == [42, 7]
+    card = (tmp_path / "of-means" / "README.md").read_text()
+    assert "subjectwise average run-1 run-2 run-2 --data" in card and "Run 2, counted 2 times:" in card
+
+
+def test_an_adapter_of_another_kind_is_refused(
+    tiny_model: Path, other: Path, split_folder: Path, tmp_path: Path
+) -> None:
+    changed = Path(shutil.copytree(other, tmp_path / "changed"))
+    file = changed / "adapter_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "use_rslora": True}))
+    with pytest.raises(ModelFolderError, match="not plain LoRA"):
+        average([tiny_model, changed], open_split(split_folder), tmp_path / "x")
+    assert not (tmp_path / "x").exists()
 
 
 def test_the_command_and_what_does_not_belong_together(

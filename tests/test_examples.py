@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
+from conftest import needs_base
 from subjectwise.base_models import EMBEDDED, EMBEDDED_SHA256, _converted_gguf, embedded_file
 from subjectwise.classifier import Classifier
 from subjectwise.data.protocols import split_examples
 from subjectwise.data.read import read_examples
 from subjectwise.data.split import open_split, write_split
-from subjectwise.errors import BaseModelError
 from subjectwise.recipe import load_recipe
 from subjectwise.training.run import train
 
@@ -28,13 +28,7 @@ SETTINGS = [
     "training.loss=answer", "training.epochs=3", "training.batch_size=16", "training.learning_rate=1e-3",
 ]  # fmt: skip
 
-try:
-    embedded_file()
-    INSTALLED = True
-except BaseModelError:
-    INSTALLED = False
-
-pytestmark = pytest.mark.skipif(not INSTALLED, reason="the embedded base is not installed; run make install")
+pytestmark = needs_base
 
 
 @pytest.fixture(scope="module")

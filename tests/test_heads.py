@@ -24,7 +24,7 @@ from transformers import (
     TrainerCallback,
 )
 
-from conftest import TINY_SETTINGS, corpus, make_rows, save_base, tiny_config
+from conftest import TINY_SETTINGS, corpus, make_rows, save_base, save_random, tiny_config
 from subjectwise.adapter import merge_adapter
 from subjectwise.base_models import is_encoder, load_base
 from subjectwise.card import add_report, write_card
@@ -78,13 +78,7 @@ def save_encoder(folder: Path, kind: str) -> Path:
     if kind == "modernbert":
         values |= {"bos_token_id": 0, "eos_token_id": 2, "cls_token_id": 0, "sep_token_id": 2}
     torch.manual_seed(0)
-    model = AutoModel.from_config(ENCODERS[kind](**values))
-    for parameter in model.parameters():
-        if parameter.ndim > 1:
-            torch.nn.init.normal_(parameter, std=0.15)
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+    return save_random(folder, AutoModel.from_config(ENCODERS[kind](**values)), tokenizer)
 
 
 @pytest.fixture(scope="session")

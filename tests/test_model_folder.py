@@ -43,6 +43,10 @@ def test_the_files_and_their_contracts(tiny_model: Path) -> None:
     assert set(config["base"]) == {"name", "revision", "sha256", "hidden_size", "vocab_size"}
 
 
+def test_others_may_read_it(tiny_model: Path) -> None:
+    assert {file.stat().st_mode & 0o777 for file in tiny_model.iterdir()} == {0o644}
+
+
 def test_the_adapter_is_plain_lora_that_older_versions_know(tiny_model: Path) -> None:
     adapter = json.loads((tiny_model / "adapter_config.json").read_text())
     assert set(adapter) <= _PEFT_0_17_KEYS

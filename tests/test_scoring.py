@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import make_rows, save_base, tiny_config
+from conftest import decoder_configs, make_rows, save_base
 from subjectwise.base_models import load_base
 from subjectwise.engines.pytorch import PyTorchEngine, check_head, read_prefix, shares_prefix
 from subjectwise.errors import DataError
@@ -27,31 +27,13 @@ LABEL_SETS = {
 }
 
 
-def configs(vocab_size: int) -> dict[str, Any]:
-    from transformers import Gemma2Config, Gemma3TextConfig, MistralConfig, Qwen2Config, Qwen3Config
-
-    sizes = {
-        "vocab_size": vocab_size, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 2,
-        "num_attention_heads": 4, "num_key_value_heads": 2, "eos_token_id": 0, "pad_token_id": 0, "bos_token_id": None,
-    }  # fmt: skip
-    return {
-        "llama": tiny_config(vocab_size),
-        "untied llama": tiny_config(vocab_size, tie_word_embeddings=False),
-        "qwen2": Qwen2Config(**sizes),
-        "qwen3": Qwen3Config(**sizes, head_dim=16),
-        "gemma2, capped logits": Gemma2Config(**sizes, head_dim=16, sliding_window=4096),
-        "gemma3, narrow window": Gemma3TextConfig(**sizes, head_dim=16, sliding_window=16),
-        "mistral, narrow window": MistralConfig(**sizes, sliding_window=16),
-    }
-
-
 @pytest.mark.parametrize("labels", LABEL_SETS.values(), ids=LABEL_SETS.keys())
 @pytest.mark.parametrize("style", ["plain", "bare"])
-@pytest.mark.parametrize("kind", list(configs(600)))
+@pytest.mark.parametrize("kind", list(decoder_configs(600)))
 def test_equal_to_the_plain_path(
     tmp_path: Path, tokenizer: Any, kind: str, style: str, labels: LabelSet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = save_base(tmp_path / "base", configs(len(tokenizer))[kind], tokenizer)
+    folder = save_base(tmp_path / "base", decoder_configs(len(tokenizer))[kind], tokenizer)
     base = load_base(str(folder), device="cpu", dtype="float32")
     check_head(base.model)
     prompt = Prompt(base.tokenizer, labels, PromptSettings(style=style))

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import json
 import os
 import random
@@ -17,7 +18,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from conftest import decoder_configs, save_base
 from subjectwise.base_models import load_base
+from subjectwise.classifier import Classifier
 from subjectwise.data.split import open_split, rows_sha256
 from subjectwise.errors import DataError, OutputError, RecipeError
 from subjectwise.labels import LabelSet
@@ -150,6 +153,16 @@ def test_training_learns_and_keeps_the_best_epoch(tiny_model: Path) -> None:
     assert not tiny_model.with_name("tiny.checkpoints").exists()
 
 
+def test_what_training_cost_is_kept(tiny_model: Path) -> None:
+    cost = json.loads((tiny_model / "subjectwise.json").read_text())["results"]["cost"]
+    adapter = load_file(tiny_model / "adapter_model.safetensors")
+    assert cost["trainable_parameters"] == sum(tensor.numel() for tensor in adapter.values())
+    assert cost["trainable_parameters"] < cost["parameters"]
+    assert cost["peak_memory_bytes"] > 4 * cost["parameters"]
+    assert cost["seconds"] > 0 and cost["device"] == "cpu" and not cost["resumed"]
+    assert f"{cost['trainable_parameters']:,} of" in (tiny_model / "README.md").read_text()
+
+
 @pytest.mark.parametrize("loss", ["answer", "sequence"])
 @pytest.mark.parametrize("style", ["plain", "chat"])
 def test_every_loss_and_style_trains(
@@ -163,6 +176,28 @@ def test_every_loss_and_style_trains(
     )
     result = train(recipe, open_split(split_folder), tmp_path / "m", device="cpu", dtype="float32", progress=False)
     assert (result.folder / "adapter_model.safetensors").is_file()
+
+
+@pytest.mark.parametrize("kind", list(decoder_configs(600)))
+def test_every_kind_of_decoder_trains(
+    tmp_path: Path, tiny_recipe: Recipe, split_folder: Path, tokenizer: Any, kind: str
+) -> None:
+    plain = copy.deepcopy(tokenizer)
+    plain.pad_token = plain.chat_template = None
+    base = save_base(tmp_path / "base", decoder_configs(len(plain))[kind], plain)
+    recipe = replace(
+        tiny_recipe,
+        base=str(base),
+        prompt=replace(tiny_recipe.prompt, style="plain"),
+        training=replace(tiny_recipe.training, epochs=1, share_prefix="auto"),
+    )
+    data = open_split(split_folder)
+    result = train(recipe, data, tmp_path / "m", device="cpu", dtype="float32", progress=False)
+    classifier = Classifier.from_pretrained(result.folder, device="cpu", dtype="float32")
+    held = data.examples("validation")
+    answers = classifier.classify([row.question for row in held])
+    right = [answer.label == row.label for answer, row in zip(answers, held, strict=True)]
+    assert np.mean(right) == pytest.approx(result.accuracy), "the folder answers as training measured it"
 
 
 def test_bfloat16_trains(tmp_path: Path, tiny_recipe: Recipe, split_folder: Path) -> None:

@@ -7,6 +7,7 @@ merged weights equal to PEFT's own.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,20 +20,34 @@ CONFIG_FILE = "adapter_config.json"
 WEIGHTS_FILE = "adapter_model.safetensors"
 
 _PREFIX = "base_model.model."
-_A, _B = ".lora_A.weight", ".lora_B.weight"
+LORA_A, LORA_B = ".lora_A.weight", ".lora_B.weight"
 
 # What a plain adapter has switched off; servers that scale by alpha / r alone ignore these without a word.
 _OTHER_KINDS = ("use_dora", "use_rslora", "rank_pattern", "alpha_pattern", "lora_bias", "use_qalora")
 
 
-def merge_adapter(model: Any, folder: Path, head: Sequence[str] = ()) -> None:
-    """Adds the adapter in `folder` to the weights of `model`, in place, in float32 before rounding to their precision.
+@dataclass(frozen=True)
+class Adapter:
+    """A plain LoRA adapter as it is on disk.
 
-    Args:
-        head: names of the weights of the model's classification head, which the adapter's file then holds as they are.
+    Attributes:
+        config: PEFT's.
+        scale: alpha / r.
+        factors: A [r, in] and B [out, r] of each layer, by the layer's name.
+        head: weights of a classification head that stand beside them, by name; None for one that is missing.
+    """
+
+    config: dict[str, Any]
+    scale: float
+    factors: dict[str, tuple[torch.Tensor, torch.Tensor]]
+    head: dict[str, torch.Tensor | None]
+
+
+def read_adapter(folder: Path, head: Sequence[str] = ()) -> Adapter:
+    """Reads the adapter in `folder`, and of the weights beside it those named by `head`.
 
     Raises:
-        ModelFolderError: it is not plain LoRA, is damaged, or does not fit the model.
+        ModelFolderError: it is not plain LoRA, or is damaged.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -47,20 +62,34 @@ def merge_adapter(model: Any, folder: Path, head: Sequence[str] = ()) -> None:
         tensors = load_file(folder / WEIGHTS_FILE)
     except (SafetensorError, OSError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:
         raise ModelFolderError(f"The adapter in {folder} is damaged: {' '.join(str(error).split())[:200]}") from error
-    whole = {name: tensors.pop(_PREFIX + name, None) for name in head}
-    names = {name.removesuffix(_A).removesuffix(_B) for name in tensors}
-    if not names or len(tensors) != 2 * len(names):
+    beside = {name: tensors.pop(_PREFIX + name, None) for name in head}
+    names = sorted({name.removesuffix(LORA_A).removesuffix(LORA_B) for name in tensors})
+    if not names or set(tensors) != {name + end for name in names for end in (LORA_A, LORA_B)}:
         raise ModelFolderError(f"The adapter in {folder} is damaged: it is not made of pairs of lora_A and lora_B.")
-    for name in sorted(names):
+    factors = {name: (tensors[name + LORA_A], tensors[name + LORA_B]) for name in names}
+    return Adapter(config, scale, factors, beside)
+
+
+def merge_adapter(model: Any, folder: Path, head: Sequence[str] = ()) -> None:
+    """Adds the adapter in `folder` to the weights of `model`, in place, in float32 before rounding to their precision.
+
+    Args:
+        head: names of the weights of the model's classification head, which the adapter's file then holds as they are.
+
+    Raises:
+        ModelFolderError: it is not plain LoRA, is damaged, or does not fit the model.
+    """
+    adapter = read_adapter(folder, head)
+    for name, (a, b) in adapter.factors.items():
         try:
             weight = model.get_submodule(name.removeprefix(_PREFIX)).weight
-            a, b = tensors[name + _A].to(weight.device).float(), tensors[name + _B].to(weight.device).float()
+            a, b = a.to(weight.device).float(), b.to(weight.device).float()
             with torch.no_grad():
-                weight.copy_(weight.float() + scale * (b @ a))  # [out, in]
+                weight.copy_(weight.float() + adapter.scale * (b @ a))  # [out, in]
         except (AttributeError, KeyError, RuntimeError) as error:
             text = " ".join(str(error).split())[:200]
             raise ModelFolderError(f"The adapter in {folder} does not fit its base at {name}: {text}") from error
-    for name, tensor in whole.items():
+    for name, tensor in adapter.head.items():
         weight = model.get_parameter(name)
         if tensor is None or tensor.shape != weight.shape:
             raise ModelFolderError(f"The adapter in {folder} has no head that fits its base: {name} is not as it was.")

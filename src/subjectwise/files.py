@@ -44,6 +44,8 @@ def new_folder(path: Path, replace: bool = False) -> Iterator[Path]:
         try:
             yield temporary
             temporary.chmod(0o755)
+            for file in temporary.rglob("*"):  # safetensors writes files that only their owner can read
+                file.chmod(0o755 if file.is_dir() else 0o644)
             old = temporary.with_name(f"{temporary.name}.old")
             if path.exists():
                 path.rename(old)

@@ -18,7 +18,7 @@ from torch import Tensor
 from subjectwise.base_models import Base, is_encoder
 from subjectwise.errors import BaseModelError, QuestionError, RecipeError
 from subjectwise.labels import LabelSet
-from subjectwise.prompt import question_text
+from subjectwise.prompt import cut_middle, question_text
 from subjectwise.recipe import HeadSettings, PromptSettings
 from subjectwise.records import Question
 from subjectwise.scoring import Progress, Scores, length_batches
@@ -45,7 +45,7 @@ class HeadText:
         shown = self.settings.with_options if with_options is None else with_options
         rows = self._ids([question_text(question, shown) for question in questions])
         limit = self.settings.max_tokens - len(self._start) - len(self._end)
-        rows = [self._start + _cut_middle(row, limit) + self._end for row in rows]
+        rows = [self._start + cut_middle(row, limit) + self._end for row in rows]
         if [] in rows:
             raise QuestionError(
                 f"The base's tokenizer knows nothing of the question {questions[rows.index([])].text!r}."
@@ -57,11 +57,6 @@ class HeadText:
             self.tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"] if texts else []
         )
         return ids
-
-
-def _cut_middle(row: list[int], limit: int) -> list[int]:
-    kept = limit // 2
-    return row if len(row) <= limit else row[:kept] + row[len(row) - (limit - kept) :]
 
 
 class HeadScorer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from subjectwise.card import RESULTS_FOLDER
@@ -42,9 +42,10 @@ def plan_upload(folder: Path, name: str) -> Upload:
         raise ModelFolderError(f"{folder} has no card; write one with 'subjectwise card {folder}'.")
     try:
         validate_repo_id(name)
-    except HFValidationError as error:
-        raise OutputError(f"{name!r} is not a name on the Hub; write it as user/model.") from error
-    if name.count("/") != 1:
+        valid = name.count("/") == 1
+    except HFValidationError:
+        valid = False
+    if not valid:
         raise OutputError(f"{name!r} is not a name on the Hub; write it as user/model.")
     files = sorted({path for pattern in _PATTERNS for path in folder.glob(pattern) if path.is_file()})
     return Upload(
@@ -58,8 +59,6 @@ def push(folder: Path, name: str, *, private: bool = True, message: str = "") ->
     Raises:
         ModelFolderError, OutputError: as `plan_upload`; or the Hub cannot be reached, or refuses.
     """
-    from dataclasses import replace
-
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled
 

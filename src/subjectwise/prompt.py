@@ -101,7 +101,7 @@ class Prompt:
         shown = self.settings.with_options if with_options is None else with_options
         texts = [self._lead + question_text(question, shown) + self._suffix for question in questions]
         rows = self._batch_ids(texts)
-        return [self._cut_middle(row) for row in rows]
+        return [cut_middle(row, self.settings.max_tokens) for row in rows]
 
     def encode_example(self, question: Question, label: str, with_options: bool | None = None) -> EncodedExample:
         """`encode_question`, and the ids of the label and of the end of the answer."""
@@ -161,13 +161,6 @@ class Prompt:
                 raise BaseModelError("This base's tokenizer merges the prompt with the question; use another base.")
         return [row[size:] for row in rows]
 
-    def _cut_middle(self, row: list[int]) -> list[int]:
-        limit = self.settings.max_tokens
-        if len(row) <= limit:
-            return row
-        kept = limit // 2
-        return row[:kept] + row[len(row) - (limit - kept) :]
-
     def _find_label_ids(self) -> list[list[int]]:
         """Ids of each label where it follows the prompt: what the whole has beyond the prompt alone."""
         anchor = self._lead + "What is it?" + self._suffix
@@ -190,6 +183,12 @@ class Prompt:
         with_special: list[int] = self.tokenizer("a", verbose=False)["input_ids"]
         bos = self.tokenizer.bos_token_id
         return [bos] if bos is not None and with_special[:1] == [bos] else []
+
+
+def cut_middle(row: list[int], limit: int) -> list[int]:
+    """The row, without the middle of it where it has more than `limit` tokens."""
+    kept = limit // 2
+    return row if len(row) <= limit else row[:kept] + row[len(row) - (limit - kept) :]
 
 
 def question_text(question: Question, with_options: bool) -> str:

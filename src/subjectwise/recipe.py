@@ -18,6 +18,7 @@ LOSSES = ("label", "answer", "sequence")
 SHARING = ("auto", "on", "off")
 TUNES = ("none", "lora", "full", "frozen")
 POOLINGS = ("auto", "row_end")
+QUANTIZATIONS = ("none", "nf4")
 SEVEN_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 _T = TypeVar("_T")
@@ -45,12 +46,14 @@ class LoraSettings:
     alpha: float = 32  # the adapter's output is scaled by alpha / r
     dropout: float = 0.0  # on the adapter's input
     target_modules: tuple[str, ...] = SEVEN_PROJECTIONS  # the linear layers that are adapted
+    quantize: str = "none"  # nf4: the base in 4 bits while the adapter is trained (QLoRA, Dettmers et al. 2023)
 
     def __post_init__(self) -> None:
         _check(self.r >= 1, "lora.r", self.r, "at least 1")
         _check(self.alpha > 0, "lora.alpha", self.alpha, "above 0")
         _check(0 <= self.dropout < 1, "lora.dropout", self.dropout, "from 0 up to, not including, 1")
         _check(len(self.target_modules) > 0, "lora.target_modules", self.target_modules, "one name at least")
+        _check(self.quantize in QUANTIZATIONS, "lora.quantize", self.quantize, f"one of {', '.join(QUANTIZATIONS)}")
 
 
 @dataclass(frozen=True)
@@ -131,15 +134,19 @@ class Recipe:
     def __post_init__(self) -> None:
         if not self.head.used:
             return
-        training, style = self.training, self.prompt.style
+        training, style, quantize = self.training, self.prompt.style, self.lora.quantize
+        wanted = f"none where head.tune is {self.head.tune}, which trains no adapter"
+        _check(quantize == "none" or not self.head.whole, "lora.quantize", quantize, wanted)
         _check(style == "bare", "prompt.style", style, "bare for a head, which reads the question alone")
         _check(training.loss == "label", "training.loss", training.loss, "label for a head")
         wanted = "1 where head.pad_token is false: transformers refuses more rows at once without a pad token"
         _check(self.head.pad_token or training.batch_size == 1, "training.batch_size", training.batch_size, wanted)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values; without the section `head` where there is no head."""
+        """Plain values; `head` and `lora.quantize`, which older versions do not know, only where they are used."""
         plain = self._all_settings()
+        if self.lora.quantize == "none":
+            del plain["lora"]["quantize"]
         if not self.head.used:
             del plain["head"]
         return plain

@@ -32,5 +32,6 @@ def average(
         return
     typer.echo(
         f"{output}: validation accuracy {measured['accuracy']:.3f}, macro-F1 {measured['macro_f1']:.3f}, "
-        f"NLL {measured['nll']:.3f}, temperature {config.temperature:.2f}"
+        f"NLL {measured['nll']:.3f}, temperature {config.temperature:.2f}; "
+        f"rank {config.results['rank']} keeps {config.results['kept']:.1%} of the mean"
     )

@@ -21,6 +21,7 @@ from subjectwise.model_folder import ModelConfig, read_config, save_model
 from subjectwise.recipe import Recipe, TrainingSettings
 from subjectwise.records import Example
 from subjectwise.training.calibrate import calibrate
+from subjectwise.training.cost import training_cost
 from subjectwise.training.tasks import head_task, label_task
 from subjectwise.training.trainer import Console, make_trainer, training_arguments
 
@@ -93,6 +94,7 @@ def train(
     )
     resume = last_checkpoint(checkpoints)
     trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    cost = training_cost(base.model, time.monotonic() - started, resume is not None)
     history = [entry for entry in trainer.state.log_history if "eval_nll" in entry]
     best = min(history, key=lambda entry: entry["eval_nll"])
 
@@ -109,6 +111,7 @@ def train(
             results={
                 "best_epoch": round(best["epoch"]),
                 "epochs": [_figures(entry) for entry in history],
+                "cost": cost,
                 **({"also": {"rows": len(also), "sha256": rows_sha256(also)}} if also else {}),
             },
             head=recipe.head,

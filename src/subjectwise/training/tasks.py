@@ -46,7 +46,7 @@ class Task:
 def label_task(recipe: Recipe, labels: LabelSet, examples: Sequence[Example], **options: Any) -> Task:
     """An adapter that makes the labels the likely continuations. `options` are those of `load_base`."""
     settings = recipe.training
-    base = load_base(recipe.base, **options)
+    base = load_base(recipe.base, four_bit=recipe.lora.quantize == "nf4", **options)
     check_head(base.model)
     prompt = Prompt(base.tokenizer, labels, recipe.prompt)
     trie = LabelTrie(prompt.label_ids, prompt.end_ids)
@@ -72,7 +72,8 @@ def head_task(recipe: Recipe, labels: LabelSet, examples: Sequence[Example], **o
     settings, tune = recipe.training, recipe.head.tune
     torch.manual_seed(settings.seed)  # the head's first weights are drawn here
     # Steps of full fine-tuning are too small for the digits of bfloat16; an adapter has float32 weights of its own.
-    base = load_base(recipe.base, labels=labels.names, float32_weights=tune == "full", **options)
+    whole, four_bit = tune == "full", recipe.lora.quantize == "nf4"
+    base = load_base(recipe.base, labels=labels.names, float32_weights=whole, four_bit=four_bit, **options)
     prepare_head(base, recipe.head)
     weights = head_weights(base)
     scorer = HeadScorer(base, labels, recipe.prompt, recipe.head)
