@@ -11,65 +11,38 @@ Writes benchmarks/results/accuracy.json. On two cores `shipped` takes ten minute
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import shutil
 import statistics
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-# Relative, since the commands that are run stand in the results.
-HERE = Path(os.path.relpath(Path(__file__).parent))
-WORK = HERE / "work"
+from common import HERE, WORK, evaluate, metric_table, read_report, read_results, split, train, write_results
 
-
-def subjectwise(*arguments: str | Path) -> None:
-    """Runs a command of the package, shown as it could be typed."""
-    print("$ subjectwise", *arguments, flush=True)
-    subprocess.run([sys.executable, "-m", "subjectwise.cli.app", *map(str, arguments)], check=True)
+REPORTS = WORK / "reports"
+KEYS = ("data", "metrics", "speed", "versions", "machine", "command")
 
 
-def split(protocol: str, source: str) -> Path:
-    folder = WORK / protocol
-    if not folder.exists():
-        subjectwise("data", "split", "--protocol", protocol, "--source", source, "--output", folder)
-    return folder
-
-
-def evaluate(name: str, predictor: str | Path, data: Path, *options: str) -> dict[str, Any]:
-    folder = WORK / "reports" / name
-    if not folder.exists():
-        subjectwise("evaluate", predictor, "--data", data, "--output", folder, *options)
-    report: dict[str, Any] = json.loads((folder / "report.json").read_text(encoding="utf-8"))
-    return report
-
-
-def shipped(source: str, seeds: Sequence[int]) -> dict[str, Any]:
+def shipped(source: str, seeds: Sequence[int]) -> dict[str, Path]:
     data = split("grouped", source)
+    short = HERE.parent / "data" / "short_questions_test.jsonl"
     return {
-        "shipped, grouped test, question text": evaluate("shipped", "shipped", data),
-        "shipped, grouped test, with options": evaluate("shipped-options", "shipped", data, "--with-options"),
-        "shipped, short questions": evaluate(
-            "shipped-short", "shipped", HERE.parent / "data" / "short_questions_test.jsonl"
-        ),
+        "shipped, grouped test, question text": evaluate(REPORTS / "shipped", "shipped", data),
+        "shipped, grouped test, with options": evaluate(REPORTS / "shipped-options", "shipped", data, "--with-options"),
+        "shipped, short questions": evaluate(REPORTS / "shipped-short", "shipped", short),
     }
 
 
-def reference(source: str, seeds: Sequence[int]) -> dict[str, Any]:
+def reference(source: str, seeds: Sequence[int]) -> dict[str, Path]:
     data = split("reference", source)
     # Compiling needs a C++ compiler and changes the speed of training, not what is computed.
     compiled = "true" if shutil.which("c++") else "false"
-    reports: dict[str, Any] = {}
+    found = {}
     for seed in seeds:
-        model = WORK / "models" / f"small-seed-{seed}"
-        if not model.exists():
-            settings = ["--set", f"training.seed={seed}", "--set", f"training.compile={compiled}"]
-            subjectwise("train", "small", "--data", data, "--output", model, *settings)
-        reports[f"small, reference test, seed {seed}"] = evaluate(f"small-seed-{seed}", model, data)
-    return reports
+        name = f"small-seed-{seed}"
+        settings = ["--set", f"training.seed={seed}", "--set", f"training.compile={compiled}"]
+        model = train(name, "small", data, *settings)
+        found[f"small, reference test, seed {seed}"] = evaluate(REPORTS / name, model, data)
+    return found
 
 
 def main() -> None:
@@ -79,24 +52,13 @@ def main() -> None:
     parser.add_argument("--seeds", default="1,2,3", help="of `reference`")
     arguments = parser.parse_args()
     seeds = [int(seed) for seed in arguments.seeds.split(",")]
-    reports: dict[str, Any] = {}
+    kept = read_results("accuracy.json")
     for part in (shipped, reference):
         if arguments.only in (None, part.__name__):
-            reports |= part(arguments.source, seeds)
-    results = HERE / "results" / "accuracy.json"
-    kept: dict[str, Any] = json.loads(results.read_text(encoding="utf-8")) if results.exists() else {}
-    keys = ("data", "metrics", "speed", "versions", "machine", "command")
-    kept |= {name: {key: report[key] for key in keys} for name, report in reports.items()}
-    results.parent.mkdir(exist_ok=True)
-    results.write_text(json.dumps(kept, indent=2) + "\n", encoding="utf-8")
-    print("\n| what | rows | accuracy | macro-F1 | NLL | ECE |\n|---|---|---|---|---|---|")
-    for name, report in kept.items():
-        cells = []
-        for key, digits in (("accuracy", 1), ("macro_f1", 1), ("nll", 3), ("ece", 3)):
-            scale = 100 if digits == 1 else 1
-            value, low, high = (report["metrics"][key][part] * scale for part in ("value", "low", "high"))
-            cells.append(f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]")
-        print(f"| {name} | {report['data']['rows']:,} | {' | '.join(cells)} |")
+            reports = {name: read_report(folder) for name, folder in part(arguments.source, seeds).items()}
+            kept |= {name: {key: report[key] for key in KEYS} for name, report in reports.items()}
+    write_results("accuracy.json", kept)
+    print("\n" + metric_table("what", kept))
     seeds = [report["metrics"]["accuracy"]["value"] for name, report in kept.items() if "seed" in name]
     if len(seeds) > 1:
         print(

@@ -12,24 +12,16 @@ import numpy as np
 import pytest
 
 import subjectwise
+from conftest import needs_base
 from subjectwise.base_models import EMBEDDED_SHA256, embedded_file
 from subjectwise.calibration import apply_temperature
 from subjectwise.classifier import Classifier
-from subjectwise.errors import BaseModelError
 from subjectwise.files import file_sha256
 from subjectwise.model_folder import read_config
 from subjectwise.records import Question
 from subjectwise.scoring import score_plain
 
 MODEL = Path(subjectwise.__file__).parent / "model"
-
-try:
-    embedded_file()
-    INSTALLED = True
-except BaseModelError:
-    INSTALLED = False
-
-needs_base = pytest.mark.skipif(not INSTALLED, reason="the embedded base is not installed; run make install")
 
 # The questions of the model card and the answers that it gives or means.
 CARD = {
