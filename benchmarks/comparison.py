@@ -1,0 +1,189 @@
+"""Compares generating the subject's name with a classification head, on decoders and encoders. Resumes.
+
+    python benchmarks/comparison.py --source MMLU_PRO [--base KEY=WHERE ...] [--only NAME ...] [--train-only]
+
+The rows are those of comparison.yaml. Each is a training run of the package's own commands, measured on the test rows
+of its protocol; what is done is skipped. KEY is one of the file's bases, WHERE a folder, a GGUF file or a Hub name. A
+row whose base is not given keeps empty cells, with the command that fills them.
+Writes benchmarks/results/comparison.json. On two cores: 5 minutes a row of `reference` on the embedded base, 25 on
+Qwen2.5-Coder-0.5B, 30 a row of `grouped`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from common import HERE, WORK, evaluate, read_results, split, table, train, write_results
+from safetensors.torch import load_file, save_file
+
+from subjectwise import metrics
+from subjectwise.adapter import WEIGHTS_FILE
+from subjectwise.comparison import Measured, figure, read_measured
+from subjectwise.errors import DataError
+from subjectwise.files import new_folder, read_json, write_json
+from subjectwise.model_folder import CONFIG_FILE, library_versions
+
+REPORTS = WORK / "comparison"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One predictor of the table.
+
+    Attributes:
+        name: of its folders.
+        base: a key of the file's `bases`; empty for the embedded base and for baselines that need none.
+        of: the row whose trained model is read with the fault `spoil`; empty where one is trained.
+    """
+
+    name: str
+    shown: str
+    protocol: str
+    recipe: str
+    settings: tuple[str, ...]
+    base: str = ""
+    of: str = ""
+    spoil: str = ""
+
+
+SPEC: dict[str, Any] = yaml.safe_load((HERE / "comparison.yaml").read_text(encoding="utf-8"))
+BASES: dict[str, str] = SPEC["bases"]
+PROTOCOLS = ("reference", "grouped", "control")
+
+
+def read_rows() -> list[Row]:
+    rows = []
+    for protocol in PROTOCOLS:
+        for entry in SPEC[protocol]:
+            # A list within the list is a group of settings that many rows share.
+            settings = [[part] if isinstance(part, str) else part for part in entry.pop("settings", [])]
+            rows.append(Row(protocol=protocol, settings=tuple(part for group in settings for part in group), **entry))
+    return rows
+
+
+ROWS = read_rows()
+
+
+def measure(row: Row, source: str, base: str, train_only: bool) -> None:
+    """Trains the row's model and measures it, where that is not done."""
+    data = split("reference" if row.protocol == "control" else row.protocol, source)
+    where = ["--base", base] if base else []
+    settings = [part for setting in row.settings for part in ("--set", setting)]
+    if row.recipe.startswith("baseline:"):
+        if not train_only:
+            evaluate(REPORTS / row.name, row.recipe, data, *where)
+        return
+    model = spoil(row) if row.of else train(row.name, row.recipe, data, *where, *settings)
+    if not train_only:
+        evaluate(REPORTS / row.name, model, data)
+
+
+def spoil(row: Row) -> Path:
+    """A copy of a trained head that is read at the end of the padded row, or is random as one that was not saved."""
+    folder = WORK / "models" / row.name
+    if folder.exists():
+        return folder
+    with new_folder(folder) as copy:
+        shutil.copytree(WORK / "models" / row.of, copy, dirs_exist_ok=True)
+        if row.spoil == "row_end":
+            config = read_json(copy / CONFIG_FILE, DataError)
+            config["head"]["pooling"] = "row_end"
+            write_json(copy / CONFIG_FILE, config)
+        elif row.spoil == "lost_head":
+            weights = load_file(copy / WEIGHTS_FILE)
+            torch.manual_seed(20261123)  # not that of the training run, whose first head it would draw again
+            for name in weights:
+                if ".score." in name:
+                    weights[name] = 0.02 * torch.randn_like(weights[name])
+            save_file(weights, copy / WEIGHTS_FILE, metadata={"format": "pt"})
+        else:
+            raise SystemExit(f"{row.name}: {row.spoil!r} is no fault that is known here.")
+    return folder
+
+
+def facts(row: Row, measured: Measured) -> dict[str, Any]:
+    found = {key: measured.report[key] for key in ("data", "metrics", "speed", "machine")}
+    file = WORK / "models" / row.name / CONFIG_FILE
+    if file.exists():
+        results = read_json(file, DataError)["results"]
+        found |= {key: results[key] for key in ("cost", "best_epoch", "validation") if key in results}
+    return {"shown": row.shown, "protocol": row.protocol, "recipe": row.recipe, "settings": row.settings, **found}
+
+
+def difference(first: Measured, second: Measured) -> dict[str, Any]:
+    pair = first.probabilities, second.probabilities, first.truth
+    gap = metrics.paired_difference(*pair, of=metrics.accuracy)
+    return {
+        "accuracy": asdict(gap),
+        "mcnemar": metrics.mcnemar(first.right, second.right),
+    }
+
+
+def fill_command(row: Row) -> str:
+    return f"python benchmarks/comparison.py --only {row.name} --base {row.base}={BASES[row.base]}"
+
+
+def show(results: dict[str, Any]) -> None:
+    header = ["", "accuracy", "macro-F1", "NLL", "questions/s", "trained parameters", "minutes", "peak memory"]
+    for protocol in PROTOCOLS:
+        rows = []
+        for row in (row for row in ROWS if row.protocol == protocol):
+            found = results["rows"].get(row.name)
+            if found is None:
+                rows.append([row.shown, f"`{fill_command(row)}`" if row.base else "not run", *[""] * 6])
+                continue
+            figures, cost = found["metrics"], found.get("cost")
+            cells = [row.shown, *(figure(key, figures[key]) for key in ("accuracy", "macro_f1", "nll"))]
+            cells += [f"{found['speed']['questions_per_second']:.0f}"]
+            if cost:
+                cells += [f"{cost['trainable_parameters']:,}", f"{cost['seconds'] / 60:.0f}"]
+                cells.append(f"{(cost['peak_memory_bytes'] or 0) / 1e9:.1f} GB")
+            rows.append([*cells, *[""] * (len(header) - len(cells))])
+        print(f"\n{protocol}\n\n{table(header, rows)}")
+    print("\n" + table(["first", "second", "first - second, accuracy", "McNemar p"], [
+        [first, second, figure("accuracy", found["accuracy"]), f"{found['mcnemar']:.2g}"]
+        for first, second in SPEC["pairs"] if (found := results["pairs"].get(f"{first} - {second}"))
+    ]))  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--source", default="TIGER-Lab/MMLU-Pro")
+    parser.add_argument("--base", action="append", default=[], metavar="KEY=WHERE", help=", ".join(BASES))
+    parser.add_argument("--only", action="append", default=[], metavar="NAME", choices=[row.name for row in ROWS])
+    parser.add_argument("--train-only", action="store_true", help="measure later, when nothing else runs")
+    arguments = parser.parse_args()
+    bases = dict(given.split("=", 1) for given in arguments.base)
+    if not bases.keys() <= BASES.keys():
+        parser.error(f"a base is none of {', '.join(BASES)}")
+    for row in ROWS:
+        given = not row.of and (not row.base or row.base in bases)
+        ready = given or (WORK / "models" / (row.of or row.name)).exists()
+        if ready and (not arguments.only or row.name in arguments.only):
+            measure(row, arguments.source, bases.get(row.base, ""), arguments.train_only)
+    if arguments.train_only:
+        return
+
+    results = {"rows": {}, "pairs": {}, **read_results("comparison.json"), "versions": library_versions()}
+    measured: dict[str, Measured] = {}
+    for row in ROWS:
+        try:
+            measured[row.name] = read_measured(REPORTS / row.name)
+        except DataError:
+            continue
+        results["rows"][row.name] = facts(row, measured[row.name])
+    for first, second in SPEC["pairs"]:
+        if first in measured and second in measured:
+            results["pairs"][f"{first} - {second}"] = difference(measured[first], measured[second])
+    write_results("comparison.json", results)
+    show(results)
+
+
+if __name__ == "__main__":
+    main()
