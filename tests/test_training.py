@@ -31,6 +31,7 @@ from subjectwise.scoring import LabelTrie, score_plain
 from subjectwise.training.batches import LengthBatches, TrainingRows, batch_loss
 from subjectwise.training.run import last_checkpoint, train
 from subjectwise.training.tasks import with_adapter
+from subjectwise.training.trainer import LabelTrainer
 
 
 def adapted(base_folder: Path, recipe: Recipe, labels: Any) -> tuple[Any, Prompt, LabelTrie]:
@@ -257,6 +258,24 @@ def test_killed_at_a_random_moment_it_ends_with_the_same_weights(
         json.loads((tmp_path / name / "subjectwise.json").read_text())["results"] for name in ("whole", "killed")
     ]
     assert results[0]["validation"] == results[1]["validation"]
+
+
+def test_killed_as_an_epoch_is_evaluated_it_evaluates_it_again(
+    tmp_path: Path, tiny_recipe: Recipe, split_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training = replace(tiny_recipe.training, epochs=2, checkpoint_steps=2)  # eight steps an epoch: one falls on its end
+    recipe, data = replace(tiny_recipe, training=training), open_split(split_folder)
+
+    def killed(trainer: LabelTrainer, *args: object, **kwargs: object) -> None:
+        assert float(trainer.state.epoch or 0).is_integer()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(LabelTrainer, "evaluate", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(recipe, data, tmp_path / "m", device="cpu", dtype="float32", progress=False)
+    assert last_checkpoint(tmp_path / "m.checkpoints") == tmp_path / "m.checkpoints/checkpoint-6"
+    assert train(recipe, data, tmp_path / "m", device="cpu", dtype="float32", progress=False).epochs == 2
 
 
 def test_half_written_checkpoints_are_passed_over(tmp_path: Path) -> None:

@@ -140,7 +140,9 @@ class _Checkpoints(TrainerCallback):
         self._every = every
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
-        if state.global_step % self._every == 0:
+        # At the end of an epoch the Trainer saves after it has evaluated; a checkpoint before that, of the same step,
+        # would let a run that is killed in between go on without the epoch's evaluation.
+        if state.global_step % self._every == 0 and not float(state.epoch).is_integer():
             control.should_save = True
         return control
 
