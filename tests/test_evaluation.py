@@ -15,6 +15,7 @@ from subjectwise.data.split import open_split
 from subjectwise.errors import DataError
 from subjectwise.evaluation.predictors import draw_shots, load_predictor
 from subjectwise.evaluation.run import Rows, evaluate, file_rows, split_rows, write_evaluation
+from subjectwise.perturb import perturb_questions
 from subjectwise.records import FloatArray, Question
 
 LABELS = ["biology", "computer science", "law", "physics"]
@@ -132,3 +133,27 @@ def test_a_file_of_ones_own(tiny_model: Path, rows_file: Path) -> None:
     with pytest.raises(DataError, match="none with the label 'computer science'"):
         evaluate(Oracle(), few)
     assert evaluate(Oracle(), few, allow_missing=True).report["data"]["rows"] == 3
+
+
+def test_noise_is_measured_on_the_same_rows(split_folder: Path) -> None:
+    data = open_split(split_folder)
+    predictor = load_predictor("baseline:tfidf-svm", None, data=data)
+    rows = split_rows(data)
+    report = evaluate(predictor, rows, perturb=["typos", "case"], perturb_seed=1).report
+    assert [row["level"] for row in report["robustness"]["typos"]] == ["0.02", "0.05", "0.1"]
+    noisy = perturb_questions([Question(row.question.text) for row in rows.examples], "typos", "0.1", seed=1)
+    before = predictor.predict_proba([Question(row.question.text) for row in rows.examples]).argmax(axis=1)
+    after = predictor.predict_proba(noisy).argmax(axis=1)
+    truth = [list(predictor.classes_).index(row.label) for row in rows.examples]
+    row = report["robustness"]["typos"][2]
+    assert row["labels_kept"]["value"] == pytest.approx(np.mean(after == before))
+    assert row["accuracy"]["value"] == pytest.approx(np.mean(after == truth))
+    assert row["change"]["value"] == pytest.approx(np.mean(after == truth) - np.mean(before == truth))
+    assert row["change"]["low"] <= row["change"]["value"] <= row["change"]["high"]
+    assert (
+        evaluate(predictor, rows, perturb=["typos", "case"], perturb_seed=1).report["robustness"]
+        == report["robustness"]
+    )
+    assert "robustness" not in evaluate(predictor, rows).report
+    with pytest.raises(DataError, match="no kind of noise"):
+        evaluate(predictor, rows, perturb=["static"])

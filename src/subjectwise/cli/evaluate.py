@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 PREDICTOR_HELP = (
     "shipped, a model folder, a Hub name, zero-shot:BASE, few-shot:BASE, "
@@ -33,6 +36,11 @@ def evaluate(
     allow_missing_labels: Annotated[
         bool, typer.Option("--allow-missing-labels", help="Measure rows that have none of some label.")
     ] = False,
+    perturb: Annotated[
+        list[str] | None,
+        typer.Option(help="Measure again under noise: typos, case, spacing, no-punctuation or paraphrase-lead-in."),
+    ] = None,
+    perturb_seed: Annotated[int, typer.Option(min=0, help="Seed of that noise.")] = 0,
     limit: Annotated[int, typer.Option(min=0, help="Measure only this many rows, spread evenly; 0 for all.")] = 0,
     base: Annotated[str, typer.Option(help="Where the base is, when not where the model folder says.")] = "",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:0 or mps.")] = "auto",
@@ -53,6 +61,7 @@ def evaluate(
     from subjectwise.evaluation.run import evaluate as run
     from subjectwise.evaluation.run import file_rows, split_rows, write_evaluation
     from subjectwise.labels import LabelSet
+    from subjectwise.perturb import levels_of
 
     folder = Path(data) if (Path(data) / "manifest.json").is_file() else None
     learnt_from = train_on or folder
@@ -70,12 +79,14 @@ def evaluate(
     )
     if loaded.warning:
         typer.echo(f"Warning: {loaded.warning}", err=True)
-    count = len(rows.examples)
-    with tqdm(total=min(count, limit or count), desc="Measuring", unit=" questions", disable=None) as bar:
+    noises = list(dict.fromkeys(perturb or []))
+    rounds = 1 + sum(len(levels_of(noise)) for noise in noises)
+    count = min(len(rows.examples), limit or len(rows.examples))
+    with tqdm(total=count * rounds, desc="Measuring", unit=" questions", disable=None) as bar:
         evaluation = run(
             loaded, rows, name=predictor, command=typed_command(context),
             with_options=with_options, prior_correction=prior_correction, limit=limit,
-            allow_missing=allow_missing_labels, on_progress=bar.update,
+            allow_missing=allow_missing_labels, perturb=noises, perturb_seed=perturb_seed, on_progress=bar.update,
         )  # fmt: skip
     if output is not None:
         write_evaluation(output, evaluation)
@@ -128,6 +139,24 @@ def _show(report: dict[str, object]) -> None:
             f"threshold {row['threshold']:.3f} for {float(target):.0%} on validation: {reached}, "
             f"{row['coverage']:.0%} answered"
         )
+    _show_robustness(console, report.get("robustness"))
     speed = report["speed"]
     assert isinstance(speed, dict)
     console.print(f"{speed['questions_per_second']:.1f} questions/s")
+
+
+def _show_robustness(console: Console, found: object) -> None:
+    from rich.table import Table
+
+    if not isinstance(found, dict):
+        return
+    noisy = Table("noise", "level", "accuracy", "change", "95 % interval", "labels kept", "NLL", box=None)
+    for kind, levels in found.items():
+        for row in levels:
+            change, kept = row["change"], row["labels_kept"]
+            level = f"{float(row['level']):.0%}" if row["level"][0].isdigit() else row["level"]
+            noisy.add_row(
+                kind, level, f"{row['accuracy']['value']:.3f}", f"{change['value']:+.3f}",
+                f"{change['low']:+.3f} to {change['high']:+.3f}", f"{kept['value']:.3f}", f"{row['nll']:.3f}",
+            )  # fmt: skip
+    console.print(noisy)

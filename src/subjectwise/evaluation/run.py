@@ -20,6 +20,7 @@ from subjectwise.data.read import Columns, read_examples
 from subjectwise.data.split import SplitFolder, rows_sha256
 from subjectwise.errors import DataError
 from subjectwise.evaluation import slices
+from subjectwise.evaluation.robustness import robustness
 from subjectwise.files import new_folder, write_json
 from subjectwise.model_folder import library_versions
 from subjectwise.records import Example, FloatArray, Predictor, Question
@@ -73,6 +74,8 @@ def evaluate(
     prior_correction: str = "none",
     limit: int = 0,
     allow_missing: bool = False,
+    perturb: Sequence[str] = (),
+    perturb_seed: int = 0,
     on_progress: Callable[[int], None] | None = None,
 ) -> Evaluation:
     """Measures `predictor` on labelled rows.
@@ -81,6 +84,8 @@ def evaluate(
         prior_correction: as `Classifier.classify` has it.
         limit: measure only this many rows, spread evenly over the split; 0 for all.
         allow_missing: measure even where the rows have none of some label, whose recall is then unknown.
+        perturb: kinds of noise, as `perturb.LEVELS` has them; every level of each is measured on the same rows.
+        perturb_seed: what the noise is drawn with.
         on_progress: told how many questions each batch had, where the predictor reports it.
 
     Raises:
@@ -104,7 +109,14 @@ def evaluate(
     probabilities, mass = _predict(predictor, questions, with_options, prior_correction, on_progress)
     seconds = time.perf_counter() - started
     truth = np.array([labels.index(example.label) for example in examples])
+
+    def answer(noisy: Sequence[Question]) -> FloatArray:
+        return _predict(predictor, noisy, with_options, prior_correction, on_progress)[0]
+
     figures = metrics.measure(probabilities, truth)
+    noisy = {}
+    if perturb:
+        noisy = {"robustness": robustness(answer, questions, truth, probabilities, perturb, perturb_seed)}
     report = {
         "schema_version": SCHEMA_VERSION,
         "predictor": name,
@@ -128,6 +140,7 @@ def evaluate(
         "risk_coverage": slices.coverage(probabilities, truth),
         "thresholds": slices.at_thresholds(probabilities, truth, getattr(predictor, "thresholds", {})),
         "uncertainty": slices.uncertainty(probabilities, truth),
+        **noisy,
         "speed": {"seconds": seconds, "questions_per_second": len(examples) / seconds},
         "versions": library_versions(),
         "machine": {"system": platform.system(), "processor": platform.machine(), "cores": os.cpu_count()},
