@@ -49,3 +49,34 @@ def test_bad_yaml_is_refused(tmp_path: Path, text: str) -> None:
     path.write_text(text, encoding="utf-8")
     with pytest.raises(DataError):
         LabelSet.from_yaml(path)
+
+
+def test_descriptions_and_examples_are_read(tmp_path: Path) -> None:
+    file = tmp_path / "labels.yaml"
+    file.write_text(
+        "labels:\n  refund: money  back\n  delivery:\n    description: where it is\n"
+        "    examples: [Where is it]\n  other:\n"
+    )
+    labels = LabelSet.from_yaml(file)
+    assert labels.names == ("refund", "delivery", "other")
+    assert labels.descriptions == {"refund": "money back", "delivery": "where it is"}
+    assert labels.examples == {"delivery": ("Where is it",)}
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("labels:\n  a:\n    descripton: x\n  b:\n", "unknown key 'descripton'"),
+        ("labels:\n  a: [x]\n  b:\n", "'description' and 'examples'"),
+        ("labels:\n  a: {examples: text}\n  b:\n", "list of texts"),
+        ("labels:\n  a: {examples: ['']}\n  b:\n", "list of texts"),
+        ("labels:\n  a: {description: 3}\n  b:\n", "must be text"),
+        ("labels:\n  1: x\n  b:\n", "must hold a list"),
+        ("labels:\n  Refund: x\n  refund: y\n", "equal once case"),
+    ],
+)
+def test_bad_descriptions_are_refused(tmp_path: Path, text: str, part: str) -> None:
+    file = tmp_path / "labels.yaml"
+    file.write_text(text)
+    with pytest.raises(DataError, match=part):
+        LabelSet.from_yaml(file)

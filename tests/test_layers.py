@@ -15,6 +15,7 @@ ORDER = [
     "files",
     "labels",
     "records",
+    "perturb",
     "recipe",
     "data",
     "prompt",
@@ -29,6 +30,7 @@ ORDER = [
     "model_folder",
     "card",
     "training",
+    "explain",
     "classifier",
     "baselines",
     "evaluation",
@@ -38,6 +40,7 @@ ORDER = [
     "report",
     "hub",
     "batch",
+    "serving",
     "cli",
 ]
 

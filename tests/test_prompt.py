@@ -125,6 +125,13 @@ def test_examples_of_other_labels_are_left_out() -> None:
     assert "Examples" not in instruction_template("plain", LabelSet(("refund", "delivery")))
 
 
+def test_labels_of_ones_own_are_listed_with_what_is_known_of_them() -> None:
+    labels = LabelSet(("refund", "law"), {"refund": "money {question} back"})
+    template = instruction_template("plain", labels, [("Pay me {question}", "refund")], described=True)
+    assert "\n- refund: money  back\n- law\n" in template and "academic" not in template
+    assert "Q: Pay me \nA: refund\n" in template and template.count("{question}") == 1
+
+
 def test_chat_is_wrapped_as_the_consumers_do() -> None:
     tokenizer = qwen3()
     prompt = Prompt(tokenizer, LABELS, PromptSettings(style="chat"))

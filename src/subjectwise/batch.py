@@ -29,7 +29,18 @@ OUTPUT_FORMATS = (".jsonl", ".csv", ".parquet")
 CHUNK = 512
 
 # The keys of an answer. An input column of the same name is kept as `input_NAME`.
-ANSWER_KEYS = ("question", "label", "score", "scores", "label_mass", "best_label", "labels", "entropy", "error")
+ANSWER_KEYS = (
+    "question",
+    "label",
+    "score",
+    "scores",
+    "label_mass",
+    "best_label",
+    "labels",
+    "entropy",
+    "error",
+    "explanation",
+)
 
 
 def classify_rows(
@@ -42,13 +53,14 @@ def classify_rows(
     decision: Decision = ALWAYS_ONE,
     prior_correction: str = "none",
     keep_going: bool = False,
+    explain: bool = False,
     skip: int = 0,
 ) -> Iterator[list[Row]]:
     """Yields answers in the order of the rows of `path`, a chunk at a time, after the first `skip` rows.
 
     An answer is the prediction's fields and every other column of its row. With `keep_going`, a row that cannot
     be read has `label` null and an `error` in place of an answer; without it, such a row raises DataError.
-    A `prior_correction` looks at one chunk at a time.
+    A `prior_correction` looks at one chunk at a time. With `explain`, an answer has its `explanation`.
     """
     rows = iterate_rows(path, skip)
     number = skip
@@ -75,15 +87,20 @@ def classify_rows(
                 readable, with_options=with_options, decision=decision, prior_correction=prior_correction
             )
         )
-        yield [
-            _answer(row, question_name, next(answers) if isinstance(question, Question) else str(question))
-            for row, question in zip(chunk, questions, strict=True)
-        ]
+        reasons = (classifier.explain(question, with_options=with_options).to_dict() for question in readable)
+        answered = []
+        for row, question in zip(chunk, questions, strict=True):
+            if not isinstance(question, Question):
+                answered.append(_answer(row, question_name, str(question)))
+                continue
+            reason = {"explanation": next(reasons)} if explain else {}
+            answered.append(_answer(row, question_name, next(answers), reason))
+        yield answered
 
 
-def _answer(row: Row, question_name: str, found: Prediction | str) -> Row:
+def _answer(row: Row, question_name: str, found: Prediction | str, reason: Row | None = None) -> Row:
     if isinstance(found, Prediction):
-        answer = {**found.to_dict(), "question": row[question_name]}
+        answer = {**found.to_dict(), "question": row[question_name], **(reason or {})}
     else:
         empty = dict.fromkeys(("label", "score", "scores", "label_mass"))
         answer = {"question": row.get(question_name), **empty, "error": found}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, overload
@@ -19,12 +20,14 @@ from subjectwise.calibration import apply_temperature, correct_prior
 from subjectwise.decision import ALWAYS_ONE, Decision, decide
 from subjectwise.engines.pytorch import check_head
 from subjectwise.errors import DataError, ModelFolderError
+from subjectwise.explain.evidence import ROUNDS, find_evidence
+from subjectwise.explain.sentence import SentenceWriter
 from subjectwise.files import file_sha256, new_folder
-from subjectwise.labels import LabelSet
-from subjectwise.model_folder import load_model, read_config
+from subjectwise.labels import MMLU_PRO_LABELS, LabelSet
+from subjectwise.model_folder import ModelConfig, load_model, read_config
 from subjectwise.prompt import Prompt
 from subjectwise.recipe import PromptSettings, load_recipe
-from subjectwise.records import Example, FloatArray, Prediction, Question, as_question
+from subjectwise.records import Example, Explanation, FloatArray, Prediction, Question, as_question
 from subjectwise.scoring import LabelScorer, Scorer
 
 Questions = Sequence[Question | str]
@@ -56,6 +59,9 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     thresholds: Mapping[str, float] = {}
     _prior: Sequence[float] = ()
     _folder: Path | None = None
+    _base: str = ""
+    _with_options: bool = False
+    _writer: SentenceWriter | None = None
 
     def __init__(
         self,
@@ -108,14 +114,17 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     ) -> Classifier:
         """A classifier of any `labels` by the prompt alone, on an untrained base; not calibrated.
 
-        `shots` are the examples that the prompt shows; without them the reference's own, where the labels are known.
+        The prompt has the labels' descriptions and examples, where they have any, and `shots` in place of those
+        examples where they are given. The reference's 14 labels alone have the reference's prompt and its examples.
         """
         classifier = cls(device=device, dtype=dtype)
         loaded = load_base(base, device=device, dtype=dtype)
         check_head(loaded.model)
-        shown = None if shots is None else [(example.question.text, example.label) for example in shots]
-        prompt = Prompt(loaded.tokenizer, labels, PromptSettings(style=style), shown)
+        shown = _shown(labels) if shots is None else [(example.question.text, example.label) for example in shots]
+        own = labels != LabelSet(MMLU_PRO_LABELS)
+        prompt = Prompt(loaded.tokenizer, labels, PromptSettings(style=style), shown, described=own)
         classifier._use(LabelScorer(loaded.model, prompt), temperature=1.0)
+        classifier._writer = SentenceWriter(loaded.model, loaded.tokenizer)
         return classifier
 
     def fit(self, X: Questions, y: Sequence[Any]) -> Classifier:
@@ -232,6 +241,36 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         probabilities = correct_prior(probabilities, prior_correction, self._prior)
         return decide(read, probabilities, names, decision, mass)
 
+    def explain(
+        self,
+        question: Question | str,
+        *,
+        with_options: bool | None = None,
+        sentence: bool = False,
+        rounds: int = ROUNDS,
+    ) -> Explanation:
+        """Why a question has its label: the words that moved the answer, found by hiding them.
+
+        Args:
+            with_options: as for `classify`; the options are then hidden in turn as well.
+            sentence: adds "This is physics because ...", written by the base without the adapter, which is loaded
+                once for it. It is a guess at a reason; small bases guess badly.
+            rounds: how many times words are hidden: what an explanation costs, in classifications, and how finely
+                a long question is looked at.
+
+        Raises:
+            QuestionError: as for `classify`.
+            BaseModelError: a sentence is asked of a base that cannot write, such as an encoder.
+        """
+        read, labels = as_question(question), list(self.labels)
+        shown = self._with_options if with_options is None else with_options
+
+        def answer(questions: Sequence[Question]) -> FloatArray:
+            return self._probabilities(questions, shown, None)[0]
+
+        found = find_evidence(read, labels, answer, shown, rounds)
+        return replace(found, sentence=self._sentences().write(found, labels)) if sentence else found
+
     def predict_proba(self, X: Questions, with_options: bool | None = None) -> FloatArray:
         """Calibrated probabilities, [questions, labels], columns in the order of `classes_`."""
         return self._probabilities([as_question(question) for question in X], with_options, None)[0]
@@ -246,6 +285,16 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self._check_fitted()
         return self._scorer.labels
 
+    def count_tokens(self, questions: Questions, with_options: bool | None = None) -> list[int]:
+        """How many tokens of each question the model reads, beside those that all share."""
+        self._check_fitted()
+        return self._scorer.count_tokens([as_question(question) for question in questions], with_options)
+
+    @property
+    def config(self) -> ModelConfig | None:
+        """What the model folder says of itself; None where there is none."""
+        return read_config(self._folder) if self._folder else None
+
     @property
     def weights_sha256(self) -> str:
         """The hash of the file of weights, which tells this model from any other; empty where there is none."""
@@ -258,18 +307,28 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         scores = self._scorer.score(questions, with_options, on_progress)
         return apply_temperature(scores.log_probs, self.temperature), scores.label_mass
 
+    def _sentences(self) -> SentenceWriter:
+        """The base without the adapter, with which the scorer's own copy is merged."""
+        if self._writer is None:
+            loaded = load_base(self._base, device=self.device, dtype=self.dtype)
+            self._writer = SentenceWriter(loaded.model, loaded.tokenizer)
+        return self._writer
+
     def _load(self, folder: Path, base: str | None) -> None:
         loaded = load_model(folder, base=base, device=self.device, dtype=self.dtype)
         self._use(loaded.scorer, loaded.config.temperature)
         self.thresholds = dict(loaded.config.thresholds)
         self._prior = loaded.config.prior
         self._folder = folder
+        self._base = base or loaded.config.base.name
+        self._with_options = loaded.config.prompt.with_options
         self.warning = loaded.warning
 
     def _use(self, scorer: Scorer, temperature: float) -> None:
         self._scorer = scorer
         self.temperature = temperature
         self._folder = None
+        self._writer = None
         self.classes_ = np.array(scorer.labels.names)
 
     def _keep(self, folder: Path) -> None:
@@ -280,6 +339,18 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _check_fitted(self) -> None:
         if not hasattr(self, "_scorer"):
             raise NotFittedError("This Classifier is not trained yet; call fit, or use Classifier.from_pretrained().")
+
+
+def _shown(labels: LabelSet) -> list[tuple[str, str]] | None:
+    """The labels' examples for the prompt: the first of each label, then the second; None where there are none."""
+    rounds = max(map(len, labels.examples.values()), default=0)
+    given = [
+        (labels.examples[name][turn], name)
+        for turn in range(rounds)
+        for name in labels
+        if turn < len(labels.examples.get(name, ()))
+    ]
+    return given or None
 
 
 def _find_folder(name: str | Path) -> Path:

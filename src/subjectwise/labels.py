@@ -36,7 +36,7 @@ def fold_label(name: str) -> str:
 
 @dataclass(frozen=True)
 class LabelSet:
-    """An ordered set of label names, with an optional description for each.
+    """An ordered set of label names, with an optional description and optional example texts for each.
 
     Raises:
         DataError: fewer than two names, an empty name, a name with a line break,
@@ -45,6 +45,7 @@ class LabelSet:
 
     names: tuple[str, ...]
     descriptions: Mapping[str, str] = field(default_factory=dict)
+    examples: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if len(self.names) < 2:
@@ -56,9 +57,9 @@ class LabelSet:
             twin = seen.setdefault(fold_label(name), name)
             if twin is not name:
                 raise DataError(f"The labels {twin!r} and {name!r} are equal once case and space are folded; keep one.")
-        unknown = sorted(set(self.descriptions) - set(self.names))
-        if unknown:
-            raise DataError(f"A description is given for {unknown[0]!r}, which is not one of the labels.")
+        for what, given in (("A description is", self.descriptions), ("Examples are", self.examples)):
+            if unknown := sorted(set(given) - set(self.names)):
+                raise DataError(f"{what} given for {unknown[0]!r}, which is not one of the labels.")
 
     def __len__(self) -> int:
         return len(self.names)
@@ -84,19 +85,48 @@ class LabelSet:
 
     @classmethod
     def from_yaml(cls, path: Path | str) -> LabelSet:
-        """Reads a list of names, or a mapping `labels:` from name to description (which may be empty)."""
+        """Reads a list of names, or `labels:` with a mapping from name to what is known of it.
+
+        That is nothing, a description, or a mapping with `description` and `examples` (a list of texts).
+
+        Raises:
+            DataError: the file cannot be read, has another shape or an unknown key, or the labels are no set.
+        """
         try:
             content: Any = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
         except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
             raise DataError(f"The labels in {path} cannot be read: {' '.join(str(error).split())}") from error
         if isinstance(content, dict):
-            unknown = sorted(set(map(str, content)) - {"labels"})
-            if unknown:
-                raise DataError(f"{path} has the unknown key {unknown[0]!r}; it may hold only 'labels'.")
+            _check_keys(content, ("labels",), str(path))
             content = content.get("labels")
-        if isinstance(content, dict):
-            described = {str(name): str(text) for name, text in content.items() if text}
-            return cls(tuple(map(str, content)), described)
-        if not isinstance(content, list) or not all(isinstance(name, str) for name in content):
+        if isinstance(content, list) and all(isinstance(name, str) for name in content):
+            return cls(tuple(content))
+        if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
             raise DataError(f"{path} must hold a list of label names, or 'labels:' with a name a line.")
-        return cls(tuple(content))
+        known = {name: _read_label(about, f"{path}, label {name!r}") for name, about in content.items()}
+        return cls(
+            tuple(known),
+            {name: description for name, (description, _) in known.items() if description},
+            {name: examples for name, (_, examples) in known.items() if examples},
+        )
+
+
+def _read_label(about: Any, place: str) -> tuple[str, tuple[str, ...]]:
+    """The description and the examples of one label; "" and none where they are not given."""
+    if about is None or isinstance(about, str):
+        return " ".join((about or "").split()), ()
+    if not isinstance(about, dict):
+        raise DataError(f"{place} must have a description, or 'description' and 'examples'.")
+    _check_keys(about, ("description", "examples"), place)
+    description, examples = about.get("description") or "", about.get("examples") or []
+    if not isinstance(description, str):
+        raise DataError(f"{place}: the description must be text.")
+    if not isinstance(examples, list) or not all(isinstance(text, str) and text.strip() for text in examples):
+        raise DataError(f"{place}: the examples must be a list of texts.")
+    return " ".join(description.split()), tuple(" ".join(text.split()) for text in examples)
+
+
+def _check_keys(content: Mapping[Any, Any], known: tuple[str, ...], place: str) -> None:
+    if unknown := sorted(set(map(str, content)) - set(known)):
+        wanted = " and ".join(map(repr, known))
+        raise DataError(f"{place} has the unknown key {unknown[0]!r}; it may hold only {wanted}.")

@@ -27,6 +27,16 @@ Categories: {labels}
 Q: {question}
 A:"""
 
+# For labels of any kind, which may be described.
+_OWN = """Classify the following text into exactly ONE category. Respond with ONLY the category name.
+
+Categories:
+{labels}
+
+{examples}Now classify this text:
+Q: {question}
+A:"""
+
 # The reference's own three, shown where the label set has those labels.
 _SHOTS = (
     ("What is the optimal capital structure for a corporation?", "business"),
@@ -40,17 +50,27 @@ _BARE = "Q: {question}\nA:"
 _SEAM_PROBES = ("What is it?", "42 is", "(a) x", '"So', "$x^2$", "\u00e9t\u00e9", "\u5149\u901f", "... and", "a")
 
 
-def instruction_template(style: str, labels: LabelSet, shots: Sequence[tuple[str, str]] | None = None) -> str:
+def instruction_template(
+    style: str, labels: LabelSet, shots: Sequence[tuple[str, str]] | None = None, described: bool = False
+) -> str:
     """The template of `style` with `{question}` left open, before any chat template.
 
-    `shots` are questions and their labels that it shows; None for the reference's own.
+    Args:
+        shots: questions and their labels that it shows; None for the reference's own.
+        described: for labels of any kind, listed a line each with their descriptions, in place of the reference's.
     """
     if style == "bare":
         return _BARE
     known = [shot for shot in _SHOTS if shot[1] in labels.names] if shots is None else shots
     shown = [f"Q: {text.replace(QUESTION_SLOT, '')}\nA: {label}\n" for text, label in known]
     examples = "Examples:\n" + "\n".join(shown) + "\n" if shown else ""
-    return _PLAIN.replace("{labels}", ", ".join(labels)).replace("{examples}", examples)
+    if not described:
+        return _PLAIN.replace("{labels}", ", ".join(labels)).replace("{examples}", examples)
+    lines = [
+        f"- {name}: {labels.descriptions[name]}" if name in labels.descriptions else f"- {name}" for name in labels
+    ]
+    listed = "\n".join(lines).replace(QUESTION_SLOT, "")
+    return _OWN.replace("{examples}", examples).replace("{labels}", listed)
 
 
 @dataclass(frozen=True)
@@ -78,11 +98,12 @@ class Prompt:
         labels: LabelSet,
         settings: PromptSettings,
         shots: Sequence[tuple[str, str]] | None = None,
+        described: bool = False,
     ) -> None:
         self.tokenizer = tokenizer
         self.labels = labels
         self.settings = settings
-        self._shots = shots
+        self._shots, self._described = shots, described
         self._start = self._start_ids()
         head, self._suffix = self._rendered().split(QUESTION_SLOT)
         self.prefix, self._lead = self._find_seam(head)
@@ -116,7 +137,7 @@ class Prompt:
 
     def _rendered(self) -> str:
         """The whole prompt with the question's slot open, chat template applied."""
-        template = instruction_template(self.settings.style, self.labels, self._shots)
+        template = instruction_template(self.settings.style, self.labels, self._shots, self._described)
         if self.settings.style != "chat":
             return template
         if not getattr(self.tokenizer, "chat_template", None):

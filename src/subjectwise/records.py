@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -107,6 +107,64 @@ class Prediction:
             "label_mass": self.label_mass,
             **decided,
         }
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What one word, or a few words in a row, of a question did to the answer.
+
+    Attributes:
+        text: the words as they stand in the question.
+        start, end: their place in the question's text; in the option's where `option` is given.
+        weight: the log-odds of the answer with these words, less those without; above 0 they speak for it.
+        runner_up_weight: the same of the label that came second.
+        option: the number of the answer option that is meant, from 0; None for the question itself.
+    """
+
+    text: str
+    start: int
+    end: int
+    weight: float
+    runner_up_weight: float
+    option: int | None = None
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why a question has its label: the words that moved the answer, and a sentence where one was asked for.
+
+    Attributes:
+        label, score: the label of highest probability, and that probability.
+        runner_up, runner_up_score: those of the label that came second.
+        evidence: in the order of the text.
+        sentence: "This is physics because ...", written by the base; empty where none was asked for.
+    """
+
+    question: str
+    label: str
+    score: float
+    runner_up: str
+    runner_up_score: float
+    evidence: tuple[Evidence, ...]
+    sentence: str = ""
+
+    def strongest(self, k: int = 3, *, runner_up: bool = False) -> list[Evidence]:
+        """At most `k` pieces of evidence for the label (or for the runner-up), strongest first."""
+
+        def weight(item: Evidence) -> float:
+            return item.runner_up_weight if runner_up else item.weight
+
+        return [item for item in sorted(self.evidence, key=weight, reverse=True)[:k] if weight(item) > 0]
+
+    def to_dict(self) -> dict[str, Any]:
+        """The fields as JSON has them; the sentence, and the option of a piece of evidence, only where there is one."""
+        plain = asdict(self)
+        plain["evidence"] = [
+            {key: value for key, value in item.items() if value is not None} for item in plain["evidence"]
+        ]
+        if not self.sentence:
+            del plain["sentence"]
+        return plain
 
 
 def as_question(value: Question | str) -> Question:

@@ -26,10 +26,11 @@ from subjectwise.calibration import apply_temperature, correct_prior, fit_temper
 from subjectwise.data.twins import twin_groups
 from subjectwise.decision import ALWAYS_ONE, Decision, decide, find_thresholds
 from subjectwise.errors import DataError, ModelFolderError
+from subjectwise.explain.evidence import ROUNDS, find_evidence
 from subjectwise.labels import LabelSet
 from subjectwise.metrics import IntArray
 from subjectwise.prompt import question_text
-from subjectwise.records import Example, FloatArray, Prediction, Question, as_question
+from subjectwise.records import Example, Explanation, FloatArray, Prediction, Question, as_question
 
 Progress = Callable[[int], None]
 
@@ -148,6 +149,21 @@ class Baseline:
         seen = read if with_options else [Question(question.text) for question in read]
         probabilities = correct_prior(self.predict_proba(seen, on_progress), prior_correction, self.config.prior)
         return decide(read, probabilities, list(self.labels), decision)
+
+    def explain(
+        self,
+        question: Question | str,
+        *,
+        with_options: bool | None = None,
+        sentence: bool = False,
+        rounds: int = ROUNDS,
+    ) -> Explanation:
+        """The words that moved the answer, as `Classifier.explain` has it; DataError where a sentence is asked for."""
+        if sentence:
+            raise DataError("A baseline cannot write a sentence; ask it for the words alone (--no-sentence).")
+        read, shown = as_question(question), bool(with_options)
+        seen = read if shown else Question(read.text)
+        return find_evidence(seen, list(self.labels), self.predict_proba, shown, rounds)
 
     def save(self, folder: Path | str, *, manifest_sha256: str = "") -> None:
         """Writes a new `folder`, whole or not at all. `manifest_sha256` names the rows it was fitted on."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -24,10 +24,12 @@ def classify(
         Path | None, typer.Option("--output", "-o", help="A JSONL, CSV or parquet file to write; needs --input.")
     ] = None,
     model: Annotated[
-        str, typer.Option(help="A model folder, a Hub name, shipped, or zero-shot:BASE (the reference's 14 labels).")
-    ] = "shipped",
+        str, typer.Option(help="A model folder, a Hub name, shipped, or zero-shot:BASE. [default: shipped]")
+    ] = "",
     base: Annotated[str, typer.Option(help="Where the base is, when not where the model folder says.")] = "",
-    labels: Annotated[Path | None, typer.Option(help="YAML file of labels for zero-shot:BASE.")] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="YAML file of your own labels, for zero-shot:BASE (embedded).")
+    ] = None,
     top_k: Annotated[int, typer.Option(min=1, help="How many labels to show.")] = 3,
     with_options: Annotated[
         bool, typer.Option("--with-options", help="Show the model the answer options in the input's options column.")
@@ -43,6 +45,9 @@ def classify(
         str,
         typer.Option(help="For a mix of subjects unlike the training rows': match finds it, batch levels it, or none."),
     ] = "none",
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Show which words moved the answer; costs ten answers or so each.")
+    ] = False,
     question_column: Annotated[str, typer.Option(help="Column of the question; found by itself where usual.")] = "",
     options_column: Annotated[str, typer.Option(help="Column of the answer options, a list.")] = "",
     keep_going: Annotated[
@@ -57,7 +62,10 @@ def classify(
     Example: `subjectwise classify "How do neurons transmit signals?"`
 
     A file: `subjectwise classify --input questions.csv --output subjects.jsonl`
+
+    Labels of your own: `subjectwise classify --labels labels.yaml "Where is my parcel?"`
     """
+    from subjectwise.cli.explain import explained, show_reason
     from subjectwise.decision import Decision
     from subjectwise.errors import QuestionError, SubjectwiseError
     from subjectwise.records import as_question
@@ -66,8 +74,6 @@ def classify(
         raise SubjectwiseError("Give either questions or --input FILE; see 'subjectwise classify --help'.")
     if output is not None and not input_file:
         raise SubjectwiseError("--output needs --input; a question on the command line is answered on the screen.")
-    if labels is not None and not model.startswith("zero-shot:"):
-        raise SubjectwiseError("--labels goes with --model zero-shot:BASE; a trained model has labels of its own.")
     asked = [as_question(question) for question in questions or []]
     if asked and with_options:
         raise QuestionError("--with-options needs --input with a column of options.")
@@ -75,14 +81,20 @@ def classify(
         raise SubjectwiseError("--prior-correction needs --input; a single question has no mix of subjects.")
     if min_confidence and min_accuracy:
         raise SubjectwiseError("Give --min-confidence or --min-accuracy, not both.")
-    classifier = _load(model, labels, base, device, dtype)
+    classifier = load(model, labels, base, device, dtype)
     if classifier.warning:
         typer.echo(f"Warning: {classifier.warning}", err=True)
     minimum = _threshold(classifier, min_accuracy) if min_accuracy else min_confidence
     decision = Decision(minimum, multi_label)
     if asked:
-        for prediction in classifier.classify(asked, decision=decision):
-            typer.echo(json.dumps(_as_object(prediction, top_k)) if as_json else _as_text(prediction, top_k))
+        for question, prediction in zip(asked, classifier.classify(asked, decision=decision), strict=True):
+            reason = classifier.explain(question) if explain else None
+            if as_json:
+                typer.echo(json.dumps(_as_object(prediction, top_k) | explained(reason)))
+            else:
+                typer.echo(_as_text(prediction, top_k))
+                if reason:
+                    show_reason(reason)
         return
 
     from subjectwise.batch import classify_file, classify_rows, json_line
@@ -93,6 +105,7 @@ def classify(
         for answers in classify_rows(
             classifier, path, question_column=question_column, options_column=options_column,
             with_options=shown, decision=decision, prior_correction=prior_correction, keep_going=keep_going,
+            explain=explain,
         ):  # fmt: skip
             sys.stdout.writelines(map(json_line, answers))
             sys.stdout.flush()
@@ -106,17 +119,26 @@ def classify(
             run={"model": model, "base": base, "labels": list(classifier.labels), "dtype": dtype},
             on_progress=bar.update, question_column=question_column, options_column=options_column,
             with_options=shown, decision=decision, prior_correction=prior_correction, keep_going=keep_going,
+            explain=explain,
         )  # fmt: skip
     result = {"output": str(output), "rows": rows}
     typer.echo(json.dumps(result) if as_json else f"{rows:,} questions classified in {output}")
 
 
-def _load(model: str, labels: Path | None, base: str, device: str, dtype: str) -> Classifier | Baseline:
+def load(model: str, labels: Path | None, base: str, device: str, dtype: str) -> Any:
+    """The predictor; without a name the shipped adapter, or the embedded base for labels of one's own."""
+    from subjectwise.errors import DataError
     from subjectwise.evaluation.predictors import load_predictor
-    from subjectwise.labels import MMLU_PRO_LABELS, LabelSet
+    from subjectwise.labels import MMLU_PRO_LABELS, LabelSet, fold_label
 
+    model = model or ("shipped" if labels is None else "zero-shot:embedded")
     known = LabelSet.from_yaml(labels) if labels is not None else LabelSet(MMLU_PRO_LABELS)
     found: Classifier | Baseline = load_predictor(model, known, base=base or None, device=device, dtype=dtype)
+    if labels is not None and set(map(fold_label, known)) != set(map(fold_label, found.labels)):
+        raise DataError(
+            f"{model} was trained on other labels than those of {labels}; "
+            "use --model zero-shot:BASE for these, or train a model on them."
+        )
     return found
 
 

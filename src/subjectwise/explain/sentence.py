@@ -1,0 +1,118 @@
+"""A sentence that says why, "This is physics because ...", continued by a language model that no adapter changes.
+
+It is the model's guess at a reason, not a trace of the decision: the evidence is that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from subjectwise.labels import fold_label
+from subjectwise.records import Explanation
+
+MAX_TOKENS = 40
+
+# How many characters of a question the model is shown.
+_SHOWN = 600
+
+_SHOTS = (
+    (
+        "How do neurons transmit signals?",
+        "biology",
+        "neurons, signals",
+        "neurons are cells, and how they pass on signals is part of how a living body works.",
+    ),
+    (
+        "What does a tenant owe when the lease ends early?",
+        "law",
+        "tenant, lease",
+        "a lease is a contract, and it asks what a tenant is bound to under it.",
+    ),
+    (
+        "My parcel says delivered but nothing came",
+        "delivery",
+        "parcel, delivered",
+        "the parcel was sent and has not arrived where it should.",
+    ),
+)
+
+
+class SentenceWriter:
+    """Writes the sentence with a causal language model and its tokenizer. Greedy: the same each time."""
+
+    def __init__(self, model: Any, tokenizer: Any) -> None:
+        self._model, self._tokenizer = model.eval(), tokenizer
+
+    def write(self, explanation: Explanation, labels: Sequence[str]) -> str:
+        """One sentence for `explanation`, which names none of the other `labels`.
+
+        Where the model has nothing to say, or names another label all the same, the sentence lists the words of the
+        evidence.
+        """
+        words = [item.text for item in explanation.strongest()]
+        start = f"This is {explanation.label} because"
+        others = [label for label in labels if label != explanation.label]
+        reason = _first_sentence(self._continue(_prompt(explanation, words) + start, others))
+        if len(reason.split()) < 3 or _names_any(reason, others, explanation.label):
+            return f"{start} of {_listed(words)}."
+        return f"{start} {reason}"
+
+    def _continue(self, prompt: str, forbidden: Sequence[str]) -> str:
+        spellings = {f"{space}{name}" for label in forbidden for name in (label, label.capitalize()) for space in " ("}
+        banned = self._tokenizer(sorted(spellings), add_special_tokens=False)["input_ids"]
+        inputs = self._tokenizer(prompt, return_tensors="pt").to(self._model.device)
+        with torch.inference_mode():
+            generated = self._model.generate(
+                input_ids=inputs["input_ids"],
+                attention_mask=inputs["attention_mask"],
+                max_new_tokens=MAX_TOKENS,
+                do_sample=False,
+                bad_words_ids=[ids for ids in banned if ids] or None,
+                stop_strings=["\n"],
+                tokenizer=self._tokenizer,
+                pad_token_id=self._tokenizer.pad_token_id,
+            )
+        written: str = self._tokenizer.decode(generated[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+        return written
+
+
+def _prompt(explanation: Explanation, words: Sequence[str]) -> str:
+    shots = [
+        _shot(question, label, hints) + f"This is {label} because {why}\n" for question, label, hints, why in _SHOTS
+    ]
+    question = " ".join(explanation.question.split())
+    shown = question if len(question) <= _SHOWN else question[: _SHOWN // 2] + " ... " + question[-_SHOWN // 2 :]
+    return "\n".join([*shots, _shot(shown, explanation.label, ", ".join(words))])
+
+
+def _shot(question: str, label: str, words: str) -> str:
+    return f"Question: {question}\nSubject: {label}\nTelling words: {words}\nReason: "
+
+
+def _first_sentence(text: str) -> str:
+    """The first sentence of `text`, closed with a full stop; what was cut off at the last token included."""
+    line = text.strip().split("\n", 1)[0]
+    end = next(
+        (place for place in range(len(line)) if line[place] in ".!?" and line[place + 1 : place + 2] in ("", " ")), -1
+    )
+    if end >= 0:
+        return line[: end + 1]
+    return line.rstrip(" ,;:") + "." if line else ""
+
+
+def _names_any(text: str, labels: Sequence[str], own: str) -> bool:
+    """Whether `text` has one of `labels` as words; the words of the own label do not count."""
+    padded = "".join(character if character.isalnum() else " " for character in fold_label(text))
+    padded = f" {' '.join(padded.split())} ".replace(f" {fold_label(own)} ", " ")
+    return any(f" {fold_label(label)} " in padded for label in labels)
+
+
+def _listed(words: Sequence[str]) -> str:
+    """The words in quotes, as a sentence lists them."""
+    quoted = [f'"{word}"' for word in words]
+    if not quoted:
+        return "the question as a whole"
+    return quoted[0] if len(quoted) == 1 else f"{', '.join(quoted[:-1])} and {quoted[-1]}"
