@@ -26,8 +26,10 @@ def subjectwise(*arguments: str | Path) -> None:
     subprocess.run([sys.executable, "-m", "subjectwise.cli.app", *map(str, arguments)], check=True)
 
 
-def split(protocol: str, source: str) -> Path:
-    folder = WORK / protocol
+def split(name: str, source: str, protocol: str = "") -> Path:
+    """A split folder `name`; by the protocol of that name unless another is given."""
+    folder = WORK / name
+    protocol = protocol or name
     if not folder.exists():
         subjectwise("data", "split", "--protocol", protocol, "--source", source, "--output", folder)
     return folder
