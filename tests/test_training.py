@@ -29,7 +29,7 @@ from subjectwise.recipe import Recipe, load_recipe
 from subjectwise.records import Example, Question
 from subjectwise.scoring import LabelTrie, score_plain
 from subjectwise.training.batches import LengthBatches, TrainingRows, batch_loss
-from subjectwise.training.run import last_checkpoint, train
+from subjectwise.training.run import _augment, last_checkpoint, train
 from subjectwise.training.tasks import with_adapter
 from subjectwise.training.trainer import LabelTrainer
 
@@ -286,6 +286,24 @@ def test_half_written_checkpoints_are_passed_over(tmp_path: Path) -> None:
     found = last_checkpoint(tmp_path)
     assert found is not None and found.name == "checkpoint-9"
     assert not (tmp_path / "checkpoint-10").exists()
+
+
+def test_half_of_the_rows_are_mistyped_where_that_is_asked_for(
+    tmp_path: Path, tiny_recipe: Recipe, split_folder: Path
+) -> None:
+    data = open_split(split_folder)
+    rows = data.examples("train")
+    training = replace(tiny_recipe.training, augment="typos", epochs=1)
+    shown = _augment(rows, training)
+    changed = [before.question != after.question for before, after in zip(rows, shown, strict=True)]
+    assert 0.25 < np.mean(changed) < 0.75 and [row.label for row in shown] == [row.label for row in rows]
+    assert _augment(rows, training) == shown and _augment(rows, tiny_recipe.training) == rows
+    recipe = replace(tiny_recipe, training=training)
+    result = train(recipe, data, tmp_path / "m", device="cpu", dtype="float32", progress=False)
+    assert json.loads((result.folder / "subjectwise.json").read_text())["recipe"]["training"]["augment"] == "typos"
+    assert "augment" not in tiny_recipe.to_dict()["training"]
+    with pytest.raises(RecipeError, match=r"training.augment is 'noise'"):
+        load_recipe("small", ["training.augment=noise"])
 
 
 def test_nothing_is_overwritten(tmp_path: Path, tiny_recipe: Recipe, split_folder: Path) -> None:

@@ -19,6 +19,7 @@ SHARING = ("auto", "on", "off")
 TUNES = ("none", "lora", "full", "frozen")
 POOLINGS = ("auto", "row_end")
 QUANTIZATIONS = ("none", "nf4")
+AUGMENTATIONS = ("none", "typos")
 SEVEN_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 _T = TypeVar("_T")
@@ -98,6 +99,7 @@ class TrainingSettings:
     options_share: float = 0.0  # share of the rows shown with their options, drawn anew each epoch
     option_halves: int = 0  # further views of those rows: random halves of their options, shuffled
     label_smoothing: float = 0.0  # share of the target spread over the labels, against labels learnt by heart
+    augment: str = "none"  # typos: half of the rows, drawn once, with a twentieth of their letters mistyped
     validation_rows: int = 0  # rows that choose the epoch, drawn once with the seed; 0 for all
     share_prefix: str = "auto"  # run the prompt's prefix once a batch: auto (where it is long), on, off
     compile: bool = False  # compile each layer; pays on long runs
@@ -105,6 +107,7 @@ class TrainingSettings:
 
     def __post_init__(self) -> None:
         _check(self.loss in LOSSES, "training.loss", self.loss, f"one of {', '.join(LOSSES)}")
+        _check(self.augment in AUGMENTATIONS, "training.augment", self.augment, f"one of {', '.join(AUGMENTATIONS)}")
         _check(self.share_prefix in SHARING, "training.share_prefix", self.share_prefix, "auto, on or off")
         for name in ("epochs", "batch_size", "gradient_accumulation", "patience", "checkpoint_steps"):
             _check(getattr(self, name) >= 1, f"training.{name}", getattr(self, name), "at least 1")
@@ -143,10 +146,12 @@ class Recipe:
         _check(self.head.pad_token or training.batch_size == 1, "training.batch_size", training.batch_size, wanted)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values; `head` and `lora.quantize`, which older versions do not know, only where they are used."""
+        """Plain values; settings that older versions do not know only where they are used."""
         plain = self._all_settings()
         if self.lora.quantize == "none":
             del plain["lora"]["quantize"]
+        if self.training.augment == "none":
+            del plain["training"]["augment"]
         if not self.head.used:
             del plain["head"]
         return plain

@@ -6,7 +6,7 @@ import json
 import shutil
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from subjectwise.data.twins import twin_groups
 from subjectwise.errors import DataError, OutputError, RecipeError
 from subjectwise.files import new_folder, read_json, write_json, writing
 from subjectwise.model_folder import ModelConfig, read_config, save_model
+from subjectwise.perturb import perturb_questions
 from subjectwise.recipe import Recipe, TrainingSettings
 from subjectwise.records import Example
 from subjectwise.training.calibrate import calibrate
@@ -79,7 +80,8 @@ def train(
     make_task = head_task if recipe.head.used else label_task
     # On a CPU the fused attention kernel's backward pass is several times slower than plain matrix products.
     attention = "eager" if on_cpu else None
-    task = make_task(recipe, data.labels, [*rows, *also], device=device, dtype=dtype, attention=attention)
+    shown = _augment([*rows, *also], recipe.training)
+    task = make_task(recipe, data.labels, shown, device=device, dtype=dtype, attention=attention)
     base = task.base
 
     # 2) The run
@@ -145,6 +147,17 @@ def _draw(held: Sequence[Example], settings: TrainingSettings) -> list[Example]:
         return list(held)
     drawn = np.random.default_rng(settings.seed).permutation(len(held))[: settings.validation_rows]
     return [held[i] for i in sorted(drawn)]
+
+
+def _augment(rows: Sequence[Example], settings: TrainingSettings) -> list[Example]:
+    """The rows as training shows them; `augment` is what is done to half of them."""
+    if settings.augment == "none":
+        return list(rows)
+    drawn = np.random.default_rng(settings.seed).random(len(rows)) < 0.5
+    noisy = perturb_questions([row.question for row in rows], settings.augment, "0.05", settings.seed)
+    return [
+        replace(row, question=question) if hit else row for row, question, hit in zip(rows, noisy, drawn, strict=True)
+    ]
 
 
 def _beside(also: Sequence[Example], data: SplitFolder) -> list[Example]:
