@@ -354,3 +354,41 @@ def test_learning_curve_goes_on_where_it_was(split_folder: Path, tmp_path: Path)
     refused(*command[:2], "--data", split_folder, "--output", tmp_path / "other", "--sizes", "3", part="from 4 to")
     refused(*command, "--sizes", "8", "--base", "x", part="another learner")
     refused(*command, "--sizes", "8,many", part="whole numbers")
+
+
+def test_explaining_answers(tiny_model: Path, tmp_path: Path) -> None:
+    question = "How does the enzyme change the membrane of a cell?"
+    found = json.loads(run("explain", question, "--model", tiny_model, "--no-sentence", "--json").stdout)
+    assert found["question"] == question and found["evidence"] and "sentence" not in found
+    shown = run("explain", question, "--model", tiny_model).stdout
+    assert f"{found['label']} rather than {found['runner_up']}" in shown
+    assert f"This is {found['label']} because" in shown
+    answer = json.loads(run("classify", question, "--model", tiny_model, "--explain", "--json").stdout)
+    assert answer["label"] == found["label"] and answer["explanation"]["evidence"] == found["evidence"]
+    (tmp_path / "q.txt").write_text(f"{question}\nWhat is torque?\n")
+    command = ("classify", "--model", tiny_model, "--input", tmp_path / "q.txt", "--output", tmp_path / "a.jsonl")
+    assert run(*command, "--explain").returncode == 0
+    rows = [json.loads(line) for line in (tmp_path / "a.jsonl").read_text().splitlines()]
+    assert [row["question"] for row in rows] == [question, "What is torque?"]
+    assert rows[0]["explanation"]["label"] == found["label"]
+
+
+def test_labels_of_ones_own(tiny_base: Path, tiny_model: Path, tmp_path: Path) -> None:
+    own = tmp_path / "labels.yaml"
+    own.write_text("labels:\n  refund: money back\n  delivery: {examples: [where is it]}\n")
+    found = run("classify", "my parcel is late", "--model", f"zero-shot:{tiny_base}", "--labels", own, "--json")
+    assert set(json.loads(found.stdout)["scores"]) == {"refund", "delivery"}
+    refused("classify", "a", "--model", tiny_model, "--labels", own, part="trained on other labels")
+    own.write_text("labels:\n  Law:\n  physics:\n  biology:\n  computer science:\n")
+    assert run("classify", "a", "--model", tiny_model, "--labels", own).returncode == 0, "its own labels"
+    own.write_text("labels:\n  Refund:\n  refund:\n")
+    refused("classify", "a", "--labels", own, part="equal once case")
+    own.write_text("names:\n  - refund\n")
+    refused("classify", "a", "--labels", own, part="unknown key 'names'")
+
+
+def test_noise_on_the_command_line(tiny_model: Path, split_folder: Path) -> None:
+    command = ("evaluate", tiny_model, "--data", split_folder, "--perturb", "typos", "--perturb", "case")
+    shown = run(*command).stdout
+    assert "labels kept" in shown and "10%" in shown and "upper" in shown
+    refused("evaluate", tiny_model, "--data", split_folder, "--perturb", "static", part="no kind of noise")

@@ -17,7 +17,7 @@ from subjectwise.labels import MMLU_PRO_LABELS, LabelSet
 from subjectwise.prompt import Prompt
 from subjectwise.recipe import PromptSettings
 from subjectwise.records import Question
-from subjectwise.scoring import LabelTrie, length_batches, score, score_plain
+from subjectwise.scoring import LabelScorer, LabelTrie, length_batches, score, score_plain
 
 QUESTIONS = [*[Question(row["question"]) for row in make_rows()][::5], Question("Why?"), Question("long " * 60)]
 
@@ -49,6 +49,19 @@ def test_equal_to_the_plain_path(
     assert np.ptp(fast.log_probs, axis=0).max() > 0.01, "questions must differ for this to show anything"
     if "window" in kind:
         assert not shares_prefix(base.model)
+
+
+def test_seventy_seven_labels_that_begin_alike(tiny_base: Path) -> None:
+    labels = LabelSet.from_yaml(Path(__file__).parents[1] / "examples/banking_labels.yaml")
+    base = load_base(str(tiny_base), device="cpu", dtype="float32")
+    prompt = Prompt(base.tokenizer, labels, PromptSettings(style="plain"), described=True)
+    trie = LabelTrie(prompt.label_ids, prompt.end_ids)
+    assert len(labels) == 77 and len({ids[0] for ids in prompt.label_ids}) < 60, "many share their first token"
+    fast = LabelScorer(base.model, prompt).score(QUESTIONS[:2])
+    rows = prompt.encode_questions(QUESTIONS[:2])
+    plain = [score_plain(base.model, [*prompt.prefix_ids, *row], trie) for row in rows]
+    np.testing.assert_allclose(fast.log_probs, np.concatenate([item.log_probs for item in plain]), atol=2e-4)
+    np.testing.assert_allclose(np.exp(fast.log_probs).sum(axis=1), 1)
 
 
 def test_the_cached_prefix_is_never_changed(tiny_base: Path) -> None:
