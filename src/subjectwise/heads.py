@@ -112,6 +112,9 @@ class HeadScorer:
             logits: Tensor = inner.score(pooled.float())
         return logits
 
+    def count_tokens(self, questions: Sequence[Question], with_options: bool | None = None) -> list[int]:
+        return [len(row) for row in self.text.encode_questions(questions, with_options)]
+
     def score(
         self, questions: Sequence[Question], with_options: bool | None = None, on_progress: Progress = None
     ) -> Scores:

@@ -45,6 +45,10 @@ class Scorer(Protocol):
         self, questions: Sequence[Question], with_options: bool | None = None, on_progress: Progress = None
     ) -> Scores: ...
 
+    def count_tokens(self, questions: Sequence[Question], with_options: bool | None = None) -> list[int]:
+        """How many tokens of each question are read, beside those that all share."""
+        ...
+
 
 class Engine(Protocol):
     """What scoring asks of an engine."""
@@ -152,6 +156,9 @@ class LabelScorer:
         self, questions: Sequence[Question], with_options: bool | None = None, on_progress: Progress = None
     ) -> Scores:
         return score(self.engine, self.prompt.encode_questions(questions, with_options), self.trie, on_progress)
+
+    def count_tokens(self, questions: Sequence[Question], with_options: bool | None = None) -> list[int]:
+        return [len(row) for row in self.prompt.encode_questions(questions, with_options)]
 
 
 def score_plain(model: Any, prompt_ids: Sequence[int], trie: LabelTrie) -> Scores:

@@ -18,9 +18,12 @@ from subjectwise.cli import (
     compare,
     data,
     evaluate,
+    explain,
     learning_curve,
+    mcp,
     push,
     report,
+    serve,
     train,
 )
 from subjectwise.errors import SubjectwiseError
@@ -34,6 +37,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("classify")(classify.classify)
+app.command("explain")(explain.explain)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("average")(average.average)
@@ -43,6 +47,8 @@ app.command("learning-curve")(learning_curve.learning_curve)
 app.command("report")(report.report)
 app.command("audit")(audit.audit)
 app.command("card")(card.card)
+app.command("serve")(serve.serve)
+app.command("mcp")(mcp.mcp)
 app.command("push")(push.push)
 app.add_typer(data.app, name="data")
 

@@ -1,0 +1,75 @@
+"""`subjectwise serve`: the HTTP service."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Annotated
+
+import typer
+
+EXTRA = "This needs more libraries; install them with: pip install 'subjectwise[serve]'"
+
+
+def serve(
+    model: Annotated[
+        str, typer.Option(help="A model folder, a Hub name, shipped, or zero-shot:BASE (the reference's 14 labels).")
+    ] = "shipped",
+    base: Annotated[str, typer.Option(help="Where the base is, when not where the model folder says.")] = "",
+    host: Annotated[str, typer.Option(help="0.0.0.0 to be reached from other machines; give an API key then.")] = (
+        "127.0.0.1"
+    ),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 for any that is free.")] = 8000,
+    api_key: Annotated[
+        list[str] | None,
+        typer.Option(envvar="SUBJECTWISE_API_KEY", help="Ask for this key; more than once for several."),
+    ] = None,
+    cors_origin: Annotated[
+        list[str] | None, typer.Option(help="A web origin whose pages may ask; more than once for several.")
+    ] = None,
+    max_waiting: Annotated[int, typer.Option(min=1, help="Questions that may wait; more are refused with 429.")] = 512,
+    deadline: Annotated[float, typer.Option(help="Seconds in which a request is answered, or refused with 504.")] = 30,
+    batch_tokens: Annotated[int, typer.Option(min=1, help="Tokens that are read at once; more pays on a GPU.")] = 2048,
+    log_questions: Annotated[bool, typer.Option("--log-questions", help="Log the text of questions too.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Log no line a request.")] = False,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:0 or mps.")] = "auto",
+    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
+) -> None:
+    """Answer over HTTP. SIGHUP loads the model again; SIGTERM answers what was accepted and stops.
+
+    Example: `subjectwise serve --port 8000`, then open http://127.0.0.1:8000
+    """
+    from subjectwise.errors import SubjectwiseError
+
+    try:
+        from subjectwise.serving.app import create_app
+        from subjectwise.serving.batcher import Limits
+        from subjectwise.serving.logs import log_to_stderr
+        from subjectwise.serving.served import load_served
+        from subjectwise.serving.server import address, bind, is_loopback
+        from subjectwise.serving.server import serve as run
+        from subjectwise.serving.settings import ServerSettings
+    except ImportError as error:
+        raise SubjectwiseError(EXTRA) from error
+
+    settings = ServerSettings(
+        limits=Limits(waiting=max_waiting, tokens=batch_tokens, deadline=deadline),
+        api_keys=tuple(api_key or ()),
+        cors_origins=tuple(cors_origin or ()),
+        log_questions=log_questions,
+    )
+    log_to_stderr(quiet)
+    log = logging.getLogger("subjectwise.serving")
+    bound = bind(host, port)
+    if not settings.api_keys and not is_loopback(bound):
+        log.warning("open to other machines without an API key")
+    app = create_app(lambda: load_served(model, base, device, dtype), settings)
+    if warning := app.state.service.served.classifier.warning:
+        log.warning(warning)
+
+    def ready() -> None:
+        log.info("ready", extra={"fields": {"address": address(bound), "model": app.state.service.served.name}})
+        if sys.stderr.isatty():
+            typer.echo(f"Ready at {address(bound)}", err=True)
+
+    run(app, bound, ready)

@@ -1,0 +1,89 @@
+"""Answers questions with the model that is served: a batch at a time, decided and explained. Knows no queue."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from subjectwise.decision import ALWAYS_ONE, Decision, decide
+from subjectwise.errors import SubjectwiseError
+from subjectwise.records import Prediction, Question
+from subjectwise.serving.refusals import Failed, Refusal
+from subjectwise.serving.served import Served
+
+_log = logging.getLogger("subjectwise.serving")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the questions of one request are answered, as `Classifier.classify` has it."""
+
+    with_options: bool | None = None
+    decision: Decision = ALWAYS_ONE
+    explain: bool = False
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The predictions for one request, all of the same model; `explanations` only where they were asked for."""
+
+    served: Served
+    predictions: list[Prediction]
+    explanations: list[dict[str, Any]] = field(default_factory=list)
+
+
+def classify(served: Served, questions: list[Question], with_options: bool | None) -> list[Prediction | Refusal]:
+    """A prediction each. Where a batch fails its questions are asked one by one: none fails for another's sake."""
+    try:
+        return list(served.classifier.classify(questions, with_options=with_options))
+    except Exception as error:
+        if len(questions) == 1:
+            return [failure(error)]
+    return [found for question in questions for found in classify(served, [question], with_options)]
+
+
+def finish(
+    served: Served,
+    questions: Sequence[Question],
+    predictions: list[Prediction],
+    settings: Settings,
+    wanted: Callable[[], bool],
+) -> Answer:
+    """The predictions as the settings decide them, and the explanations, for as long as they are `wanted`.
+
+    Raises:
+        SubjectwiseError: the settings do not go with this model.
+    """
+    labels = list(served.labels)
+    if settings.decision != ALWAYS_ONE:
+        settings.decision.check_labels(labels)
+        probabilities = np.array([[found.scores[name] for name in labels] for found in predictions])
+        masses = [found.label_mass for found in predictions]
+        mass = None if None in masses else np.array(masses, dtype=np.float64)
+        predictions = decide(questions, probabilities, labels, settings.decision, mass)
+    explanations = []
+    for question in questions if settings.explain else ():
+        if not wanted():
+            break
+        explanations.append(_explain(served, question, settings.with_options))
+    return Answer(served, predictions, explanations)
+
+
+def _explain(served: Served, question: Question, with_options: bool | None) -> dict[str, Any]:
+    explain = getattr(served.classifier, "explain", None)
+    if explain is None:
+        raise SubjectwiseError("This model cannot explain its answers; leave out explain.")
+    found: dict[str, Any] = explain(question, with_options=with_options).to_dict()
+    return found
+
+
+def failure(error: Exception) -> Refusal:
+    """What the client is told. An error of ours is a sentence about the request; any other stays in the log."""
+    if isinstance(error, SubjectwiseError):
+        return Refusal(str(error))
+    _log.error("failed", exc_info=error)
+    return Failed("The model failed at this question; the log says why.")

@@ -1,0 +1,276 @@
+"""Gathers questions of many requests into batches for one model thread. Knows nothing of HTTP.
+
+An idle model starts at once; while it is busy, questions gather. A batch takes questions from the waiting requests in
+turn, up to a number of tokens, so that a long list holds up nobody's single question.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from subjectwise.records import Prediction, Question
+from subjectwise.serving.answering import Answer, Settings, classify, failure, finish
+from subjectwise.serving.refusals import Overloaded, Refusal, Stopping, TooLate
+from subjectwise.serving.served import Served
+
+# Clients that were answered together ask again within this time, in seconds; their questions make one batch.
+GATHERING = 0.004
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How much may wait, and for how long.
+
+    Attributes:
+        waiting: questions; one more is refused.
+        waiting_characters: of all waiting questions.
+        tokens: of one batch; a second or two of work on two cores, which is what a newcomer waits for.
+        deadline: seconds from a request's arrival to its answer.
+    """
+
+    waiting: int = 512
+    waiting_characters: int = 4_000_000
+    tokens: int = 2048
+    deadline: float = 30.0
+
+
+@dataclass(eq=False)
+class _Job:
+    questions: Sequence[Question]
+    settings: Settings
+    loop: asyncio.AbstractEventLoop
+    future: asyncio.Future[Answer]
+    served: Served | None = None
+    tokens: list[int] = field(default_factory=list)
+    taken: int = 0
+    found: list[Prediction] = field(default_factory=list)
+    dropped: bool = False
+
+    def __post_init__(self) -> None:
+        self.characters = sum(len(question.text) + sum(map(len, question.options)) for question in self.questions)
+
+    def keep(self, prediction: Prediction | Refusal) -> bool:
+        """Notes the next question's prediction; true where it was the last."""
+        if self.dropped:
+            return False
+        if isinstance(prediction, Refusal):
+            self.dropped = True
+            self.settle(prediction)
+            return False
+        self.found.append(prediction)
+        return len(self.found) == len(self.questions)
+
+    def finish(self) -> Answer:
+        assert self.served is not None
+        return finish(self.served, self.questions, self.found, self.settings, lambda: not self.dropped)
+
+    def settle(self, result: Answer | Refusal) -> None:
+        def hand_over() -> None:
+            if self.future.done():
+                return
+            if isinstance(result, Answer):
+                self.future.set_result(result)
+            else:
+                self.future.set_exception(result)
+
+        # A loop that has been closed has nobody who waits.
+        with contextlib.suppress(RuntimeError):
+            self.loop.call_soon_threadsafe(hand_over)
+
+
+@dataclass(frozen=True)
+class _Item:
+    job: _Job
+    question: Question
+    tokens: int
+
+
+class Batcher:
+    """One model thread and the questions that wait for it.
+
+    Args:
+        served: answers until `exchange` gives another.
+        on_batch: told the number of questions and of tokens of each batch, in the model thread.
+    """
+
+    def __init__(
+        self, served: Served, limits: Limits | None = None, on_batch: Callable[[int, int], None] | None = None
+    ) -> None:
+        self.limits = limits or Limits()
+        self._served = served
+        self._on_batch = on_batch
+        self._jobs: deque[_Job] = deque()
+        self._waiting = 0
+        self._characters = 0
+        self._last_size = 0
+        self._pace = 0.05  # seconds a question
+        self._closing = False
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name="model", daemon=True)
+
+    @property
+    def served(self) -> Served:
+        return self._served
+
+    @property
+    def waiting(self) -> int:
+        """How many questions wait."""
+        return self._waiting
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def exchange(self, served: Served) -> None:
+        """Requests that have not begun are answered by `served`; those that have, by the model they began with."""
+        self._served = served
+
+    async def submit(self, questions: Sequence[Question], settings: Settings | None = None) -> Answer:
+        """The answer to one request's questions. Cancel it, and what has not been computed never is.
+
+        Raises:
+            Overloaded: too much waits already.
+            Stopping: `close` has been called.
+            TooLate: the deadline has passed.
+            Failed: the model failed at one of the questions.
+        """
+        loop = asyncio.get_running_loop()
+        job = _Job(questions, settings or Settings(), loop, loop.create_future())
+        self._enter(job)
+        try:
+            async with asyncio.timeout(self.limits.deadline):
+                return await job.future
+        except TimeoutError:
+            raise TooLate(
+                f"No answer within {self.limits.deadline:g} seconds; ask fewer questions at a time."
+            ) from None
+        finally:
+            self._leave(job)
+
+    async def close(self) -> None:
+        """Refuses new requests, answers those that wait, and ends the model thread."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify()
+        if self._thread.ident is not None:
+            await asyncio.to_thread(self._thread.join)
+
+    def _enter(self, job: _Job) -> None:
+        with self._changed:
+            if self._closing or not self.alive:
+                raise Stopping("The server is stopping; ask again in a while.")
+            full = self._waiting + len(job.questions) > self.limits.waiting
+            if self._jobs and (full or self._characters + job.characters > self.limits.waiting_characters):
+                seconds = min(max(math.ceil(self._waiting * self._pace), 1), 60)
+                raise Overloaded(
+                    f"Too many questions wait already; ask again in {seconds} seconds.", {"Retry-After": str(seconds)}
+                )
+            self._jobs.append(job)
+            self._waiting += len(job.questions)
+            self._characters += job.characters
+            self._changed.notify()
+
+    def _leave(self, job: _Job) -> None:
+        """Forgets what is left of a job that nobody waits for any more."""
+        with self._changed:
+            job.dropped = True
+            if job in self._jobs:
+                self._jobs.remove(job)
+                self._forget(job)
+
+    def _forget(self, job: _Job) -> None:
+        self._waiting -= len(job.questions) - job.taken
+        self._characters -= job.characters
+
+    def _run(self) -> None:
+        while self._wait():
+            # Empty where all that waited has been dropped.
+            if not (items := self._collect()):
+                continue
+            started = time.perf_counter()
+            self._answer(items)
+            spent = (time.perf_counter() - started) / len(items)
+            self._pace += 0.2 * (spent - self._pace)
+
+    def _wait(self) -> bool:
+        """Waits for something to do; false at the end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._jobs or self._closing)
+            if self._last_size > 1:
+                self._changed.wait_for(lambda: self._waiting >= self._last_size or self._closing, GATHERING)
+            return bool(self._jobs) or not self._closing
+
+    def _collect(self) -> list[_Item]:
+        """A batch of questions, from the waiting requests in turn."""
+        items: list[_Item] = []
+        tokens = 0
+        while job := self._take():
+            # Tokens are counted outside the lock, for which the event loop waits.
+            if job.dropped or not self._prepare(job):
+                with self._changed:
+                    self._forget(job)
+                continue
+            size = job.tokens[job.taken]
+            if items and tokens + size > self.limits.tokens:
+                self._put_back(job, first=True)
+                break
+            items.append(_Item(job, job.questions[job.taken], size))
+            tokens += size
+            self._put_back(job, first=False)
+        self._last_size = len(items)
+        if items and self._on_batch:
+            self._on_batch(len(items), tokens)
+        return items
+
+    def _take(self) -> _Job | None:
+        with self._changed:
+            return self._jobs.popleft() if self._jobs else None
+
+    def _put_back(self, job: _Job, first: bool) -> None:
+        with self._changed:
+            if first:
+                self._jobs.appendleft(job)
+                return
+            job.taken += 1
+            self._waiting -= 1
+            if job.taken == len(job.questions):
+                self._characters -= job.characters
+            else:
+                self._jobs.append(job)
+
+    def _prepare(self, job: _Job) -> bool:
+        """Settles which model answers the job and counts its tokens; false where that fails."""
+        if job.served is None:
+            job.served = self._served
+            try:
+                job.tokens = job.served.count_tokens(job.questions, job.settings.with_options)
+            except Exception as error:
+                job.settle(failure(error))
+                return False
+        return True
+
+    def _answer(self, items: Sequence[_Item]) -> None:
+        groups: dict[tuple[Served, bool | None], list[_Item]] = {}
+        for item in items:
+            assert item.job.served is not None
+            groups.setdefault((item.job.served, item.job.settings.with_options), []).append(item)
+        done = []
+        for (served, with_options), group in groups.items():
+            found = classify(served, [item.question for item in group], with_options)
+            done += [item.job for item, prediction in zip(group, found, strict=True) if item.job.keep(prediction)]
+        # Those that ask for explanations come last: they take long.
+        for job in sorted(done, key=lambda job: job.settings.explain):
+            try:
+                job.settle(job.finish())
+            except Exception as error:
+                job.settle(failure(error))

@@ -1,0 +1,198 @@
+"""What requests and answers look like, with examples. Knows no model and no limits but those of the shape."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+_EXAMPLE = "How do neurons transmit signals?"
+_LABELS: list[JsonValue] = [{"label": "biology", "score": 0.685}, {"label": "psychology", "score": 0.171}]
+
+
+class _Strict(BaseModel):
+    """A number is no text and a misspelt field is no default."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+
+class _Tolerant(BaseModel):
+    """Clients of other servers send fields that those know."""
+
+    model_config = ConfigDict(strict=True, extra="ignore")
+
+
+class Scored(BaseModel):
+    """A label and its calibrated probability."""
+
+    label: str
+    score: float
+
+
+class ClassifyRequest(_Tolerant):
+    """One text."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"inputs": _EXAMPLE}]})
+
+    inputs: str
+
+
+# Two texts in one list would be a pair, which only models of another kind read.
+_One = Annotated[list[str], Field(min_length=1, max_length=1)]
+
+
+class PredictRequest(_Tolerant):
+    """A text, or a list of lists with one text each.
+
+    `raw_scores` gives log-probabilities, of which the softmax is the scores. A text too long loses its middle,
+    whatever `truncate` says.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"inputs": _EXAMPLE}, {"inputs": [[_EXAMPLE], ["What is a tort?"]]}]}
+    )
+
+    inputs: str | Annotated[list[_One], Field(min_length=1)]
+    raw_scores: bool = False
+    truncate: bool | None = None
+
+
+class QuestionBody(_Strict):
+    """A question with its answer options."""
+
+    text: str
+    options: Annotated[list[str], Field(max_length=64)] = []
+
+
+class QuestionsRequest(_Strict):
+    """Questions, and how they are to be answered."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"questions": [_EXAMPLE], "top_k": 3},
+                {
+                    "questions": [{"text": "Which of these is a tort?", "options": ["negligence", "theft"]}],
+                    "with_options": True,
+                    "min_confidence": 0.5,
+                    "multi_label": True,
+                },
+            ]
+        }
+    )
+
+    questions: Annotated[list[str | QuestionBody], Field(min_length=1)]
+    with_options: bool | None = Field(None, description="Whether the model sees the options; null for its own setting.")
+    top_k: Annotated[int, Field(ge=1)] | None = Field(None, description="How many labels `top` has; null for all.")
+    min_confidence: float = Field(0.0, ge=0, le=1, allow_inf_nan=False, description="`abstain` below it.")
+    multi_label: bool = Field(False, description="Several labels where unsure.")
+    explain: bool = Field(False, description="Which words moved the answer; a few questions at a time.")
+
+
+class ModelName(BaseModel):
+    name: str
+    version: str = Field(description="The first 12 hex digits of the hash of the weights.")
+
+
+class Result(BaseModel):
+    """The answer to one question; `best_label`, `labels`, `entropy` and `explanation` where they were asked for."""
+
+    question: str
+    label: str
+    score: float
+    scores: dict[str, float]
+    label_mass: float | None
+    best_label: str | None = None
+    labels: list[str] | None = None
+    entropy: float | None = None
+    top: list[Scored]
+    explanation: dict[str, Any] | None = None
+
+
+class Results(BaseModel):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "model": {"name": "shipped", "version": "fe65e323adc1"},
+                    "request_id": "3f2b",
+                    "results": [
+                        {
+                            "question": _EXAMPLE, "label": "biology", "score": 0.685,
+                            "scores": {"biology": 0.685, "psychology": 0.171},
+                            "label_mass": 0.999, "top": _LABELS,
+                        }
+                    ],
+                }
+            ]
+        }
+    )  # fmt: skip
+
+    model: ModelName
+    request_id: str
+    results: list[Result]
+
+
+class Limit(BaseModel):
+    questions: int
+    explained_questions: int
+    characters: int = Field(description="Of one question with its options.")
+    body_bytes: int
+    deadline_seconds: float
+
+
+class Described(BaseModel):
+    label: str
+    description: str
+
+
+class ModelFacts(BaseModel):
+    """What the model is and how well it was measured."""
+
+    name: str
+    version: str
+    base: dict[str, str] | None
+    labels: list[Described]
+    prompt: dict[str, Any] | None
+    temperature: float
+    thresholds: dict[str, float] = Field(description="The confidence from which on that share of answers was right.")
+    measured: dict[str, Any] = Field(description="Figures on validation rows, and reports on test rows.")
+    explains: bool
+    warning: str
+    limits: Limit
+
+
+class Info(BaseModel):
+    """As text-embeddings-inference describes a model."""
+
+    model_config = ConfigDict(protected_namespaces=())
+
+    model_id: str
+    model_sha: str | None
+    model_dtype: str
+    model_type: dict[str, dict[str, dict[str, Any]]]
+    max_concurrent_requests: int
+    max_input_length: int
+    max_batch_tokens: int
+    max_batch_requests: int | None
+    max_client_batch_size: int
+    auto_truncate: bool
+    tokenization_workers: int
+    version: str
+    sha: str | None
+    docker_label: str | None
+
+
+class Refused(BaseModel):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"error": "The question is empty; give it at least one word.", "error_type": "validation"}]
+        }
+    )
+
+    error: str
+    error_type: str
+
+
+class RefusedWithId(Refused):
+    request_id: str
