@@ -46,6 +46,7 @@ def add_report(folder: Path, report: Path) -> ModelConfig:
             key=lambda row: float(row["f1"]),
         )[:3]
         found["before"] = (content["calibration"]["before"] or {}).get("ece")
+        found["reliability"] = content["calibration"]["after"]["reliability"]
         place = tuple(found["data"][key] for key in ("manifest_sha256", "split", "with_options"))
     except (KeyError, TypeError) as error:
         raise DataError(f"{report} is no report of this version; run 'subjectwise evaluate' again.") from error
