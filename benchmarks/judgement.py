@@ -1,86 +1,75 @@
 """Measures how far the shipped adapter's probabilities can be trusted. Resumes; what is done is skipped.
 
-    python benchmarks/judgement.py --source MMLU_PRO_FILE_OR_HUB_NAME [--encoder NAME_OR_FOLDER] [--skip-training]
+    python benchmarks/judgement.py --source MMLU_PRO [--encoder NAME_OR_FOLDER] [--only shipped|baselines|held-out ...]
 
 1. the baselines and the untrained base on the test rows of every protocol, the shipped adapter on those of `grouped`,
    and an adapter trained by the recipe `embedded` on `source-held-out` on its own;
 2. calibration, coverage and thresholds on `grouped` test rows;
 3. the correction of the prior where the mix of subjects is skewed;
 4. telling requests that are no question of any subject (benchmarks/data/out_of_scope.jsonl) from test rows.
-Writes benchmarks/results/judgement.json, and folders of reports to benchmarks/work/judgement, of which
-`subjectwise compare` and `subjectwise report benchmarks/work/judgement --main shipped-grouped` make a table and a page.
+Writes benchmarks/results/judgement.json, where parts that are not asked for keep their figures, and reports to
+benchmarks/work/reports, of which `subjectwise report benchmarks/work/reports --main shipped` makes a page.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from common import HERE, WORK, evaluate, metric_table, read_results, split, train, write_results
 
 from subjectwise import metrics
 from subjectwise.calibration import batch_calibration, match_prior
-from subjectwise.comparison import Measured, read_measured
+from subjectwise.comparison import Measured, figure, read_measured
 from subjectwise.model_folder import library_versions
 
-# Relative, since the commands that are run stand in the results.
-HERE = Path(os.path.relpath(Path(__file__).parent))
-WORK = HERE / "work"
-RESULTS = HERE / "results"
+REPORTS = WORK / "reports"
 BASELINES = ("majority", "tfidf-svm", "minilm-lr")
 UNTRAINED = ("zero-shot", "few-shot")
 UNTRAINED_ROWS = 200  # spread over the test rows; a few-shot prompt is long
-EPOCHS_HELD_OUT = 1  # of the five of the recipe, for the time that they take
 
 
-def subjectwise(*arguments: str | Path) -> None:
-    """Runs a command of the package, shown as it could be typed."""
-    print("$ subjectwise", *arguments, flush=True)
-    subprocess.run([sys.executable, "-m", "subjectwise.cli.app", *map(str, arguments)], check=True)
+# The settings of the last of the runs whose mean is shipped: `gen-smollm2-grouped` of comparison.py is its like.
+HELD_OUT = ("training.epochs=3", "training.options_share=0", "prompt.max_tokens=128")
 
 
-def split(protocol: str, source: str) -> Path:
-    folder = WORK / protocol
-    if not folder.exists():
-        subjectwise("data", "split", "--protocol", protocol, "--source", source, "--output", folder)
-    return folder
+def shipped(source: str, encoder: str) -> dict[str, Path]:
+    """The shipped adapter on the test rows of `grouped`; the folders are those of benchmarks/accuracy.py."""
+    data = split("grouped", source)
+    return {
+        "shipped": evaluate(REPORTS / "shipped", "shipped", data),
+        "shipped-options": evaluate(REPORTS / "shipped-options", "shipped", data, "--with-options"),
+    }
 
 
-def evaluate(name: str, predictor: str | Path, data: Path, *options: str) -> Measured:
-    folder = WORK / "judgement" / name
-    if not folder.exists():
-        subjectwise("evaluate", predictor, "--data", data, "--output", folder, *options)
-    return read_measured(folder)
-
-
-def measure_all(source: str, encoder: str, skip_training: bool) -> dict[str, Measured]:
-    """Every report by name; `shipped-grouped` is the one that the other parts read."""
+def baselines(source: str, encoder: str) -> dict[str, Path]:
     found = {}
     for protocol in ("grouped", "reference", "source-held-out"):
         data = split(protocol, source)
         for kind in BASELINES:
             options = ["--base", encoder] if encoder and kind == "minilm-lr" else []
             name = f"{kind}-{protocol}"
-            found[name] = evaluate(name, f"baseline:{kind}", data, *options)
+            found[name] = evaluate(REPORTS / name, f"baseline:{kind}", data, *options)
         for kind in UNTRAINED:
             name = f"{kind}-{protocol}"
-            found[name] = evaluate(name, f"{kind}:embedded", data, "--limit", str(UNTRAINED_ROWS))
-        if protocol == "grouped":
-            found["shipped-grouped"] = evaluate("shipped-grouped", "shipped", data)
-            found["shipped-grouped-options"] = evaluate("shipped-grouped-options", "shipped", data, "--with-options")
-    held_out = WORK / "models" / "embedded-source-held-out"
-    if held_out.exists() or not skip_training:
-        data = split("source-held-out", source)
-        if not held_out.exists():
-            settings = ["--set", f"training.epochs={EPOCHS_HELD_OUT}"]
-            subjectwise("train", "embedded", "--data", data, "--output", held_out, *settings)
-        found["shipped-source-held-out"] = evaluate("shipped-source-held-out", held_out, data)
+            found[name] = evaluate(REPORTS / name, f"{kind}:embedded", data, "--limit", str(UNTRAINED_ROWS))
     return found
+
+
+def held_out(source: str, encoder: str) -> dict[str, Path]:
+    """The recipe of the shipped adapter, trained on sources other than those of the test rows."""
+    data = split("source-held-out", source)
+    settings = [part for setting in HELD_OUT for part in ("--set", setting)]
+    model = train("embedded-source-held-out", "embedded", data, *settings)
+    # The page sets it beside `shipped`, by its name.
+    return {"shipped-source-held-out": evaluate(REPORTS / "shipped-source-held-out", model, data)}
+
+
+PARTS = {"shipped": shipped, "baselines": baselines, "held-out": held_out}
 
 
 def trust(measured: Measured) -> dict[str, Any]:
@@ -108,11 +97,12 @@ def prior_correction(measured: Measured, draws: int = 50) -> dict[str, Any]:
     labels, rows = len(measured.labels), len(measured.truth)
     trained = np.bincount(measured.truth, minlength=labels) / rows
     found: dict[str, Any] = {}
-    for name, weights in {
+    mixes: dict[str, Callable[[np.random.Generator], Any]] = {
         "as drawn": lambda generator: trained,
         "three subjects are most of it": lambda generator: generator.dirichlet(np.full(labels, 0.2)),
         "one subject is half": lambda generator: 0.5 * np.eye(labels)[generator.integers(labels)] + 0.5 * trained,
-    }.items():
+    }
+    for name, weights in mixes.items():
         generator = np.random.default_rng(0)
         figures: dict[str, list[tuple[float, float]]] = {"none": [], "batch": [], "match": []}
         for _ in range(draws):
@@ -143,7 +133,7 @@ def out_of_scope(measured: Measured) -> dict[str, Any]:
     classifier = Classifier.from_pretrained()
     predictions = classifier.classify([row["question"] for row in requests])
     foreign = np.array([list(prediction.scores.values()) for prediction in predictions])
-    with (WORK / "judgement" / "shipped-grouped" / "predictions.jsonl").open(encoding="utf-8") as stream:
+    with (REPORTS / "shipped" / "predictions.jsonl").open(encoding="utf-8") as stream:
         known_mass = np.array([json.loads(line)["label_mass"] for line in stream])
     signs = {
         "label_mass": (known_mass, np.array([prediction.label_mass for prediction in predictions])),
@@ -174,51 +164,48 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--source", default="TIGER-Lab/MMLU-Pro")
     parser.add_argument("--encoder", default="", help="folder of all-MiniLM-L6-v2, where the Hub is not to be asked")
-    parser.add_argument("--skip-training", action="store_true", help="leave out the adapter on source-held-out")
+    parser.add_argument("--only", action="append", choices=PARTS, help="measure this part; may be repeated")
     arguments = parser.parse_args()
-    found = measure_all(arguments.source, arguments.encoder, arguments.skip_training)
-    shipped = found["shipped-grouped"]
-    result = {
-        "reports": {
-            name: {
-                "data": item.report["data"],
-                "metrics": item.report["metrics"],
-                "questions_per_second": item.report["speed"]["questions_per_second"],
-            }
-            for name, item in found.items()
-        },
-        "trust": trust(shipped),
-        "prior_correction": prior_correction(shipped),
-        "out_of_scope": out_of_scope(shipped),
-        "versions": library_versions(),
+    folders: dict[str, Path] = {}
+    asked = arguments.only or list(PARTS)
+    for name, part in PARTS.items():
+        if name in asked:
+            folders |= part(arguments.source, arguments.encoder)
+    found = {name: read_measured(folder) for name, folder in folders.items()}
+    reports = {
+        name: {
+            "data": item.report["data"],
+            "metrics": item.report["metrics"],
+            "questions_per_second": item.report["speed"]["questions_per_second"],
+        }
+        for name, item in found.items()
     }
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "judgement.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    result = read_results("judgement.json")
+    result["reports"] = result.get("reports", {}) | reports
+    if "shipped" in asked:
+        result |= {
+            "trust": trust(found["shipped"]),
+            "prior_correction": prior_correction(found["shipped"]),
+            "out_of_scope": out_of_scope(found["shipped"]),
+        }
+    result["versions"] = library_versions()
+    write_results("judgement.json", result)
     show(result)
 
 
-def percent(value: dict[str, float]) -> str:
-    return f"{100 * value['value']:.1f} [{100 * value['low']:.1f}, {100 * value['high']:.1f}]"
-
-
 def show(result: dict[str, Any]) -> None:
-    print("\n| protocol, predictor | rows | accuracy | macro-F1 | NLL | ECE |\n|---|---|---|---|---|---|")
-    for name, report in result["reports"].items():
-        cells = []
-        for key, digits in (("accuracy", 1), ("macro_f1", 1), ("nll", 3), ("ece", 3)):
-            scale = 100 if digits == 1 else 1
-            value, low, high = (report["metrics"][key][part] * scale for part in ("value", "low", "high"))
-            cells.append(f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]")
-        print(f"| {name} | {report['data']['rows']:,} | {' | '.join(cells)} |")
+    print("\n" + metric_table("protocol, predictor", result["reports"]))
+    if "trust" not in result:
+        return
     trusted = result["trust"]
     print(
         f"\nECE {trusted['after']['ece']:.4f}, before the temperature {trusted['calibration']['before']['ece']:.4f}; "
         f"bound of a perfectly calibrated model {trusted['calibration']['perfect_ece_p95']:.4f}"
     )
     for share, value in trusted["accuracy_at_coverage"].items():
-        print(f"accuracy at {share} coverage: {percent(value)}")
+        print(f"accuracy at {share} coverage: {figure('accuracy', value)}")
     for target, row in trusted["thresholds"].items():
-        reached = f"{percent(row['accuracy'])} at {100 * row['coverage']:.1f} % coverage"
+        reached = f"{figure('accuracy', row['accuracy'])} at {100 * row['coverage']:.1f} % coverage"
         print(f"threshold {row['threshold']:.3f} for {float(target):.0%}: {reached}")
     print("\n| entropy | rows | accuracy | labels given | one of them right |\n|---|---|---|---|---|")
     for row in trusted["uncertainty"]:

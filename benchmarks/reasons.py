@@ -1,10 +1,10 @@
 """Measures explanations, labels of one's own, and questions as people type them. Resumes; what is done is skipped.
 
-    python benchmarks/reasons.py --source MMLU_PRO [--base SHOWN=WHERE ...] [--only evidence|typing|labels ...]
+    python benchmarks/reasons.py --source MMLU_PRO [--base SHOWN=WHERE ...] [--only PART ...]
 
 `evidence`: on 200 test questions of `grouped`, what hiding the three words of strongest evidence does to the
-probability of the answer, against three words drawn at random; what an explanation costs, in classifications; and ten
-sentences, unselected, by the embedded base and by every other --base.
+probability of the answer, against three words drawn at random; what an explanation costs, in classifications.
+`sentences`: of every twentieth of those questions, by the embedded base and by every other --base; unselected.
 `typing`: the shipped adapter and TF-IDF + linear SVM under noise; the shipped adapter on conversational questions.
 `labels`: zero-shot by the YAML files in examples/, and a model trained on examples/support_requests.
 Writes benchmarks/results/reasons.json, where parts that are not asked for keep their figures.
@@ -36,12 +36,17 @@ from subjectwise.records import Explanation, Question
 REPORTS = WORK / "reasons"
 EXAMPLES = HERE.parent / "examples"
 QUESTIONS, SENTENCES, HIDDEN = 200, 10, 3
-NOISY_ROWS = 600  # for the kinds of noise beside typing errors
+MISTYPED_ROWS, NOISY_ROWS = 1200, 300  # for typing errors, and for the other kinds of noise
+
+
+def _drawn(source: str) -> list[str]:
+    """Test questions of `grouped`, spread evenly."""
+    rows = open_split(split("grouped", source)).examples("test")
+    return [rows[place].question.text for place in np.linspace(0, len(rows) - 1, QUESTIONS).astype(int)]
 
 
 def evidence(source: str, bases: Mapping[str, str]) -> dict[str, Any]:
-    rows = open_split(split("grouped", source)).examples("test")
-    drawn = [rows[place].question.text for place in np.linspace(0, len(rows) - 1, QUESTIONS).astype(int)]
+    drawn = _drawn(source)
     classifier = Classifier.from_pretrained()
     classifier.explain(drawn[0])
     reasons, answering, explaining = [], [], []
@@ -70,11 +75,12 @@ def evidence(source: str, bases: Mapping[str, str]) -> dict[str, Any]:
             "median": float(np.median(np.array(explaining) / np.array(answering))),
             "median_seconds": float(np.median(explaining)),
         },
-        "sentences": _sentences(classifier, reasons[:SENTENCES], bases),
     }
 
 
-def _sentences(classifier: Classifier, reasons: list[Explanation], bases: Mapping[str, str]) -> list[dict[str, Any]]:
+def sentences(source: str, bases: Mapping[str, str]) -> list[dict[str, Any]]:
+    classifier = Classifier.from_pretrained()
+    reasons = [classifier.explain(question) for question in _drawn(source)[:: QUESTIONS // SENTENCES]]
     names = list(classifier.labels)
     written = {}
     for shown, where in {"embedded": "embedded", **bases}.items():
@@ -107,12 +113,13 @@ def _random_words(text: str, generator: np.random.Generator) -> list[tuple[int, 
 
 def typing(source: str, bases: Mapping[str, str]) -> dict[str, Any]:
     data = split("grouped", source)
+    mistyped = ["--perturb", "typos", "--limit", str(MISTYPED_ROWS)]
     others = ["--limit", str(NOISY_ROWS)]
     for kind in ("case", "spacing", "no-punctuation", "paraphrase-lead-in"):
         others += ["--perturb", kind]
     found: dict[str, Any] = {}
     for name, predictor in (("shipped", "shipped"), ("tfidf-svm", "baseline:tfidf-svm")):
-        typos = read_report(evaluate(REPORTS / f"{name}-typos", predictor, data, "--perturb", "typos"))
+        typos = read_report(evaluate(REPORTS / f"{name}-typos", predictor, data, *mistyped))
         rest = read_report(evaluate(REPORTS / f"{name}-noise", predictor, data, *others))
         found[name] = {
             "accuracy": typos["metrics"]["accuracy"],
@@ -191,7 +198,7 @@ def _accuracy(classifier: Classifier, examples: list[Any]) -> dict[str, Any]:
     return {"labels": len(names), "rows": len(truth), "accuracy": share(answers), "with_batch_prior": share(levelled)}
 
 
-PARTS = {"evidence": evidence, "typing": typing, "labels": labels}
+PARTS = {"evidence": evidence, "sentences": sentences, "typing": typing, "labels": labels}
 
 
 def main() -> None:
@@ -224,7 +231,8 @@ def show(results: dict[str, Any]) -> None:
             f"An explanation costs {cost['of_all']:.1f} classifications of the same question (median "
             f"{cost['median']:.1f}), {cost['median_seconds']:.2f} s."
         )
-        for row in found["sentences"]:
+    if found := results.get("sentences"):
+        for row in found:
             print(f"\n{row['question'][:200]}\n  {row['label']}: {', '.join(row['evidence'])}")
             for shown in [key for key in row if key not in ("question", "label", "evidence")]:
                 print(f"  {shown}: {row[shown]}")

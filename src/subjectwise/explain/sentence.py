@@ -70,6 +70,7 @@ class SentenceWriter:
                 attention_mask=inputs["attention_mask"],
                 max_new_tokens=MAX_TOKENS,
                 do_sample=False,
+                no_repeat_ngram_size=4,  # small models go round in circles
                 bad_words_ids=[ids for ids in banned if ids] or None,
                 stop_strings=["\n"],
                 tokenizer=self._tokenizer,
