@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from textwrap import shorten
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -80,7 +81,8 @@ def show_reason(found: Explanation) -> None:
 
 def _listed(items: list[Evidence], *, runner_up: bool) -> str:
     """Words and their weights in log-odds, strongest first."""
-    parts = [
-        f"{' '.join(item.text.split())} ({item.runner_up_weight if runner_up else item.weight:+.1f})" for item in items
-    ]
+    parts = []
+    for item in items:
+        weight = item.runner_up_weight if runner_up else item.weight
+        parts.append(f"{shorten(item.text, 60, placeholder=' ...')} ({weight:+.1f})")
     return ", ".join(parts) or "no single word"

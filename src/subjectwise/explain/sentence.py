@@ -18,6 +18,9 @@ MAX_TOKENS = 40
 # How many characters of a question the model is shown.
 _SHOWN = 600
 
+# A run of more words than these is no telling word.
+_FEW = 3
+
 _SHOTS = (
     (
         "How do neurons transmit signals?",
@@ -52,7 +55,7 @@ class SentenceWriter:
         Where the model has nothing to say, or names another label all the same, the sentence lists the words of the
         evidence.
         """
-        words = [item.text for item in explanation.strongest()]
+        words = [item.text for item in explanation.strongest(8) if len(item.text.split()) <= _FEW][:3]
         start = f"This is {explanation.label} because"
         others = [label for label in labels if label != explanation.label]
         reason = _first_sentence(self._continue(_prompt(explanation, words) + start, others))
