@@ -119,7 +119,9 @@ def test_answers_are_those_of_the_classifier(tiny_model: Path) -> None:
 def test_batches_are_filled_by_tokens_and_in_turn() -> None:
     fake = Fake(held=True)
     sizes: list[tuple[int, int]] = []
-    batcher = Batcher(serve_fake(fake), Limits(tokens=6), on_batch=lambda count, tokens: sizes.append((count, tokens)))
+    batcher = Batcher(
+        serve_fake(fake), Limits(tokens=6, turn=1), on_batch=lambda count, tokens: sizes.append((count, tokens))
+    )
 
     async def scenario() -> None:
         first = ask(batcher, "0")
@@ -134,6 +136,23 @@ def test_batches_are_filled_by_tokens_and_in_turn() -> None:
 
     run(batcher, scenario)
     assert sizes == [(1, 1), (6, 6), (2, 2)]
+
+
+def test_short_questions_share_a_turn_and_none_is_too_long() -> None:
+    fake = Fake(held=True)
+    batcher = Batcher(serve_fake(fake), Limits(tokens=12, turn=4))
+
+    async def scenario() -> None:
+        first = ask(batcher, "0")
+        await until(lambda: bool(fake.batches))
+        long = ask(batcher, "a" * 16, "b" * 16, "c" * 400)  # 5, 5 and 101 tokens
+        short = ask(batcher, "1", "2", "3", "4")
+        await until(lambda: batcher.waiting == 7)
+        fake.free.set()
+        await asyncio.gather(first, long, short)
+        assert fake.batches[1:] == [["a" * 16, "1", "2", "3", "4"], ["b" * 16], ["c" * 400]]
+
+    run(batcher, scenario)
 
 
 def test_an_idle_model_starts_at_once() -> None:

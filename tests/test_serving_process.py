@@ -137,7 +137,6 @@ def test_sigterm_under_load_loses_nothing_accepted(tiny_model: Path, expected: M
         answered = {line["request_id"]: line["status"] for line in server.log if line["event"] == "request"}
         assert answered == dict.fromkeys(load.answers, 200), "each one that the server took has reached its client"
         assert stopped["answered_questions"] == 3 * len(load.answers)
-        assert all(isinstance(error, httpx.ConnectError) for error in load.failures), ()
         assert {line["event"] for line in server.log} == {"ready", "request", "stopped"}
 
 

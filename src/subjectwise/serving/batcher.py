@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import math
 import threading
 import time
@@ -32,12 +33,14 @@ class Limits:
         waiting: questions; one more is refused.
         waiting_characters: of all waiting questions.
         tokens: of one batch; a second or two of work on two cores, which is what a newcomer waits for.
+        turn: tokens that one request may take before the next one's turn; one question at least.
         deadline: seconds from a request's arrival to its answer.
     """
 
     waiting: int = 512
     waiting_characters: int = 4_000_000
     tokens: int = 2048
+    turn: int = 256
     deadline: float = 30.0
 
 
@@ -55,6 +58,11 @@ class _Job:
 
     def __post_init__(self) -> None:
         self.characters = sum(len(question.text) + sum(map(len, question.options)) for question in self.questions)
+
+    def fitting(self, tokens: int) -> int:
+        """How many of the next questions have no more than `tokens` together."""
+        sums = itertools.accumulate(self.tokens[self.taken :])
+        return sum(1 for _ in itertools.takewhile(lambda total: total <= tokens, sums))
 
     def keep(self, prediction: Prediction | Refusal) -> bool:
         """Notes the next question's prediction; true where it was the last."""
@@ -89,7 +97,6 @@ class _Job:
 class _Item:
     job: _Job
     question: Question
-    tokens: int
 
 
 class Batcher:
@@ -213,40 +220,41 @@ class Batcher:
     def _collect(self) -> list[_Item]:
         """A batch of questions, from the waiting requests in turn."""
         items: list[_Item] = []
-        tokens = 0
+        left = self.limits.tokens
         while job := self._take():
             # Tokens are counted outside the lock, for which the event loop waits.
             if job.dropped or not self._prepare(job):
                 with self._changed:
                     self._forget(job)
                 continue
-            size = job.tokens[job.taken]
-            if items and tokens + size > self.limits.tokens:
-                self._put_back(job, first=True)
+            count = job.fitting(min(left, self.limits.turn))
+            if not count and items and job.tokens[job.taken] > left:
+                self._put_back(job, 0)
                 break
-            items.append(_Item(job, job.questions[job.taken], size))
-            tokens += size
-            self._put_back(job, first=False)
+            places = range(job.taken, job.taken + max(count, 1))
+            items += [_Item(job, job.questions[place]) for place in places]
+            left -= sum(job.tokens[place] for place in places)
+            self._put_back(job, len(places))
         self._last_size = len(items)
         if items and self._on_batch:
-            self._on_batch(len(items), tokens)
+            self._on_batch(len(items), self.limits.tokens - left)
         return items
 
     def _take(self) -> _Job | None:
         with self._changed:
             return self._jobs.popleft() if self._jobs else None
 
-    def _put_back(self, job: _Job, first: bool) -> None:
+    def _put_back(self, job: _Job, taken: int) -> None:
+        """What is left of the job waits for its next turn; where none was taken, for the next batch."""
         with self._changed:
-            if first:
-                self._jobs.appendleft(job)
-                return
-            job.taken += 1
-            self._waiting -= 1
+            job.taken += taken
+            self._waiting -= taken
             if job.taken == len(job.questions):
                 self._characters -= job.characters
-            else:
+            elif taken:
                 self._jobs.append(job)
+            else:
+                self._jobs.appendleft(job)
 
     def _prepare(self, job: _Job) -> bool:
         """Settles which model answers the job and counts its tokens; false where that fails."""
