@@ -52,12 +52,13 @@ def add_report(folder: Path, report: Path) -> ModelConfig:
         raise DataError(f"{report} is no report of this version; run 'subjectwise evaluate' again.") from error
     if found["model_sha256"] != file_sha256(folder / config.weights_file):
         raise DataError(f"{report} was measured with another model than {folder}; evaluate this one.")
-    kept = [
-        row
-        for row in config.results.get("reports", [])
-        if tuple(row["data"][key] for key in ("manifest_sha256", "split", "with_options")) != place
-    ]
-    changed = replace(config, results={**config.results, "reports": [*kept, found]})
+    reports = list(config.results.get("reports", []))
+    places = [tuple(row["data"][key] for key in ("manifest_sha256", "split", "with_options")) for row in reports]
+    if place in places:
+        reports[places.index(place)] = found
+    else:
+        reports.append(found)
+    changed = replace(config, results={**config.results, "reports": reports})
     write_config(folder, changed)
     return changed
 
