@@ -94,6 +94,7 @@ def test_a_file_comes_back_with_its_subjects(page: Any, tmp_path: Path) -> None:
     with file.open("w", newline="", encoding="utf-8") as stream:
         csv.writer(stream).writerows(rows)
     page.set_input_files("#csv", file)
+    page.wait_for_selector("#file-controls:not([hidden])")
     assert page.locator("#column").input_value() == "1", "found by its name"
     page.click("#run")
     page.wait_for_selector("#download:not([hidden])")
