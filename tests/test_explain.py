@@ -73,6 +73,14 @@ def test_options_are_hidden_as_wholes() -> None:
     assert not [item for item in find_evidence(question, LABELS, Words()).evidence if item.option is not None]
 
 
+def test_few_rounds_and_many_options_still_look_into_a_run() -> None:
+    question = Question("one torque three four five six seven eight nine ten", tuple("abcdefghij"))
+    answer = Words(torque=2.0)
+    found = find_evidence(question, LABELS, answer, with_options=True, rounds=4)
+    assert 0 not in answer.asked[1:] and "torque" in found.strongest(1)[0].text
+    assert len([item for item in found.evidence if item.option is not None]) == 10
+
+
 def test_hiding_leaves_a_text() -> None:
     assert hide("a torque here", [(2, 8)]) == "a here"
     assert hide("torque", [(0, 6)]) == "..."

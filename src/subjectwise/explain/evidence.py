@@ -51,7 +51,8 @@ def find_evidence(
     rounds = max(rounds, 4)
     options = [_Span(0, len(text), option=number) for number, text in enumerate(question.options) if with_options]
     words = _content_words(question.text)
-    room = max(rounds - len(options), rounds // 2)
+    # Of less room nothing would be left for the words of a run.
+    room = max(rounds - len(options), rounds // 2, 4)
     if len(words) <= room:
         spans = [_Span(start, end) for start, end in words]
         probabilities = answer([question, *(_without(question, span) for span in (*spans, *options))])
