@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import HERE, WORK, evaluate, metric_table, read_results, split, train, write_results
+from common import HERE, WORK, auroc, evaluate, metric_table, read_results, split, train, write_results
 
 from subjectwise import metrics
 from subjectwise.calibration import batch_calibration, match_prior
@@ -123,8 +123,6 @@ def prior_correction(measured: Measured, draws: int = 50) -> dict[str, Any]:
 
 def out_of_scope(measured: Measured) -> dict[str, Any]:
     """AUROC of label mass, top score and entropy in telling test rows from requests that are no such question."""
-    from sklearn.metrics import roc_auc_score
-
     from subjectwise.classifier import Classifier
     from subjectwise.decision import normalised_entropy
 
@@ -144,10 +142,6 @@ def out_of_scope(measured: Measured) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, (known, unknown) in signs.items():
         generator = np.random.default_rng(0)
-
-        def auroc(known: Any, unknown: Any) -> float:
-            truth = np.repeat([1, 0], [len(known), len(unknown)])
-            return float(roc_auc_score(truth, np.concatenate([known, unknown])))
 
         drawn = [
             auroc(generator.choice(known, len(known)), generator.choice(unknown, len(unknown))) for _ in range(500)

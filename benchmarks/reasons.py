@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import HERE, WORK, evaluate, read_report, read_results, split, table, train, write_results
+from common import HERE, WORK, auroc, evaluate, read_report, read_results, split, table, train, write_results
 
 from subjectwise import metrics
 from subjectwise.base_models import load_base
@@ -135,17 +135,12 @@ def typing(source: str, bases: Mapping[str, str]) -> dict[str, Any]:
 
 def _told_apart(report: Path) -> dict[str, float]:
     """AUROC of each sign in telling conversational questions from requests that are none."""
-    from sklearn.metrics import roc_auc_score
-
     lines = (HERE.parent / "data" / "conversational_out_of_scope.jsonl").read_text(encoding="utf-8").splitlines()
     foreign = Classifier.from_pretrained().classify([json.loads(line)["question"] for line in lines])
     known = [json.loads(line) for line in (report / "predictions.jsonl").read_text(encoding="utf-8").splitlines()]
-    truth = [1] * len(known) + [0] * len(foreign)
     return {
-        "label_mass": float(
-            roc_auc_score(truth, [row["label_mass"] for row in known] + [item.label_mass for item in foreign])
-        ),
-        "top score": float(roc_auc_score(truth, [row["score"] for row in known] + [item.score for item in foreign])),
+        "label_mass": auroc([row["label_mass"] for row in known], [item.label_mass for item in foreign]),
+        "top score": auroc([row["score"] for row in known], [item.score for item in foreign]),
     }
 
 

@@ -20,6 +20,8 @@ QUESTIONS = [
 NEXT = """
 Try next:
   .venv/bin/subjectwise classify "your question"
+  .venv/bin/subjectwise explain "your question"
+  .venv/bin/subjectwise serve
   .venv/bin/subjectwise classify --input questions.csv --output subjects.jsonl
   .venv/bin/subjectwise data split --source labelled.csv --output split
   .venv/bin/subjectwise train small --data split --output my-model
