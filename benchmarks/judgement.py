@@ -142,7 +142,6 @@ def out_of_scope(measured: Measured) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, (known, unknown) in signs.items():
         generator = np.random.default_rng(0)
-
         drawn = [
             auroc(generator.choice(known, len(known)), generator.choice(unknown, len(unknown))) for _ in range(500)
         ]

@@ -139,7 +139,7 @@ def _told_apart(report: Path) -> dict[str, float]:
     foreign = Classifier.from_pretrained().classify([json.loads(line)["question"] for line in lines])
     known = [json.loads(line) for line in (report / "predictions.jsonl").read_text(encoding="utf-8").splitlines()]
     return {
-        "label_mass": auroc([row["label_mass"] for row in known], [item.label_mass for item in foreign]),
+        "label_mass": auroc([row["label_mass"] for row in known], [item.label_mass or 0.0 for item in foreign]),
         "top score": auroc([row["score"] for row in known], [item.score for item in foreign]),
     }
 
