@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from subjectwise.errors import DataError
-from subjectwise.perturb import LEVELS, add_typos, perturb_questions
+from subjectwise.perturb import LEVELS, add_typos, augmented, perturb_questions
 from subjectwise.records import Question
 
 TEXT = "Which of the following best describes the Nash equilibrium of this two-player game, x^2 + 3 = 12?"
@@ -51,3 +51,12 @@ def test_what_each_kind_does() -> None:
 def test_unknown_noise_is_refused(kind: str, level: str, part: str) -> None:
     with pytest.raises(DataError, match=part):
         perturb_questions([Question("a")], kind, level)
+
+
+def test_what_training_shows_is_drawn_by_its_generator() -> None:
+    drawn = [augmented(TEXT, "noise", np.random.default_rng([1, number])) for number in range(200)]
+    assert drawn == [augmented(TEXT, "noise", np.random.default_rng([1, number])) for number in range(200)]
+    assert {TEXT.upper(), TEXT.lower()} < set(drawn) and len(set(drawn)) > 100
+    typed = [augmented(TEXT, "typos", np.random.default_rng([1, number])) for number in range(200)]
+    assert TEXT.upper() not in typed
+    assert augmented("a", "typos", np.random.default_rng(3)).strip(), "no question is left empty"

@@ -26,7 +26,7 @@ from subjectwise.recipe import Recipe, load_recipe
 from subjectwise.records import Question
 from subjectwise.scoring import LabelScorer, LabelTrie
 from subjectwise.training import run
-from subjectwise.training.batches import TrainingRows, batch_loss
+from subjectwise.training.batches import Shown, TrainingRows, batch_loss
 from subjectwise.training.run import train
 from subjectwise.training.tasks import with_adapter
 from subjectwise.training.trainer import make_trainer
@@ -132,7 +132,9 @@ def test_gradients_are_those_of_the_rounded_base_and_stay_so_after_scoring(tiny_
         rows = TrainingRows(data.examples("train"), prompt, LabelTrie(prompt.label_ids, prompt.end_ids), "label")
         scores = LabelScorer(model, prompt).score([Question(text) for text in QUESTIONS])
         model.train()
-        batch_loss(model, prompt.prefix_ids, True, [rows[key] for key in range(0, 24, 3)], per_row=True).backward()  # type: ignore[no-untyped-call]
+        batch_loss(
+            model, prompt.prefix_ids, True, [rows[Shown(*divmod(key, 2))] for key in range(0, 24, 3)], per_row=True
+        ).backward()  # type: ignore[no-untyped-call]
         found = {name: weight.grad for name, weight in model.named_parameters() if weight.requires_grad}
         values.append((torch.from_numpy(scores.log_probs), found))
     (expected_scores, expected), (found_scores, gradients) = values

@@ -19,7 +19,7 @@ SHARING = ("auto", "on", "off")
 TUNES = ("none", "lora", "full", "frozen")
 POOLINGS = ("auto", "row_end")
 QUANTIZATIONS = ("none", "nf4")
-AUGMENTATIONS = ("none", "typos")
+AUGMENTATIONS = ("none", "typos", "noise")
 SEVEN_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
 _T = TypeVar("_T")
@@ -99,7 +99,9 @@ class TrainingSettings:
     options_share: float = 0.0  # share of the rows shown with their options, drawn anew each epoch
     option_halves: int = 0  # further views of those rows: random halves of their options, shuffled
     label_smoothing: float = 0.0  # share of the target spread over the labels, against labels learnt by heart
-    augment: str = "none"  # typos: half of the rows, drawn once, with a twentieth of their letters mistyped
+    augment: str = (
+        "none"  # typos: half of the rows mistyped, anew each epoch; noise: or in capitals, without spaces, ...
+    )
     validation_rows: int = 0  # rows that choose the epoch, drawn once with the seed; 0 for all
     share_prefix: str = "auto"  # run the prompt's prefix once a batch: auto (where it is long), on, off
     compile: bool = False  # compile each layer; pays on long runs

@@ -19,6 +19,9 @@ def train(
     also: Annotated[
         list[Path] | None, typer.Option(help="Labelled file to train on as well; may be repeated.", show_default=False)
     ] = None,
+    start: Annotated[
+        str, typer.Option("--from", help="Train the adapter of a model folder further; `shipped` for the package's.")
+    ] = "",
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Change a setting, as in training.epochs=3; may be repeated.")
     ] = None,
@@ -38,11 +41,12 @@ def train(
     from subjectwise.data.read import read_examples
     from subjectwise.data.split import open_split
     from subjectwise.errors import RecipeError, SubjectwiseError
+    from subjectwise.model_folder import shipped_folder
     from subjectwise.recipe import load_recipe
 
     if recipe.startswith("baseline:"):
-        if also:
-            raise RecipeError("A baseline is trained on the split alone; leave out --also.")
+        if also or start:
+            raise RecipeError("A baseline is trained on the split alone; leave out --also and --from.")
         _train_baseline(recipe, data, output, base, settings or [], as_json)
         return
     chosen = load_recipe(recipe, settings or [])
@@ -56,7 +60,10 @@ def train(
             f"Training needs {error.name}; install subjectwise with the `train` extra: pip install 'subjectwise[train]'"
         ) from error
     beside = [row for file in also or () for row in read_examples(str(file))]
-    result = run(chosen, opened, output, also=beside, device=device, dtype=dtype, report_to=report_to or ())
+    begun = (shipped_folder() if start == "shipped" else Path(start)) if start else None
+    result = run(
+        chosen, opened, output, also=beside, device=device, dtype=dtype, report_to=report_to or (), start=begun
+    )
     if as_json:
         typer.echo(json.dumps({**asdict(result), "folder": str(output)}))
         return

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from subjectwise.engines.pytorch import output_logits, read_prefix, read_rows
+from subjectwise.engines.pytorch import OutputHead, read_prefix, read_rows
 from subjectwise.heads import HeadScorer
 from subjectwise.labels import LabelSet
+from subjectwise.perturb import augmented
 from subjectwise.prompt import Prompt
 from subjectwise.records import Example, Question
 from subjectwise.scoring import LabelTrie
@@ -43,6 +44,19 @@ class HeadTarget:
     label: int
 
 
+class Shown(NamedTuple):
+    """A row as an epoch shows it.
+
+    Attributes:
+        view: without options 0, with all of them 1, with a random half of them from 2 on.
+        noise: what draws the noise of its text, the same for the same numbers; none where there is none.
+    """
+
+    row: int
+    view: int = 0
+    noise: tuple[int, ...] = ()
+
+
 _Target = TypeVar("_Target")
 
 
@@ -53,28 +67,40 @@ class _Encoder(Protocol):
 class Rows(Dataset[_Target], Generic[_Target]):
     """Encoded rows in several views: without options, with all of them, and with random halves of them, shuffled.
 
-    The key of a row's view is `views * row + view`.
+    Args:
+        augment: what is done to a row's text where it is shown with noise, as `training.augment` names it.
     """
 
     def __init__(
-        self, examples: Sequence[Example], encoder: _Encoder, labels: LabelSet, halves: int = 0, seed: int = 0
+        self,
+        examples: Sequence[Example],
+        encoder: _Encoder,
+        labels: LabelSet,
+        halves: int = 0,
+        seed: int = 0,
+        augment: str = "none",
     ) -> None:
         questions = [example.question for example in examples]
         generator = np.random.default_rng(seed)
         halved = [[_half_of_options(question, generator) for question in questions] for _ in range(halves)]
-        self._views = [
-            encoder.encode_questions(questions, with_options=False),
-            *(encoder.encode_questions(view, with_options=True) for view in (questions, *halved)),
+        self._questions = [questions, questions, *halved]
+        self._rows = [
+            encoder.encode_questions(view, with_options=place > 0) for place, view in enumerate(self._questions)
         ]
+        self._encoder, self._augment = encoder, augment
         self._labels = [labels.index(example.label) for example in examples]
-        self.lengths = np.array([[len(row) for row in view] for view in self._views])  # [views, rows]
+        self.lengths = np.array([[len(row) for row in view] for view in self._rows])  # [views, rows], without noise
 
     def __len__(self) -> int:
-        return len(self._views) * len(self._labels)
+        return len(self._labels)
 
-    def __getitem__(self, key: int) -> _Target:
-        place, view = divmod(key, len(self._views))
-        return self._target(self._views[view][place], self._labels[place])
+    def __getitem__(self, key: Shown) -> _Target:
+        return self._target(self._noisy(key) if key.noise else self._rows[key.view][key.row], self._labels[key.row])
+
+    def _noisy(self, key: Shown) -> list[int]:
+        question = self._questions[key.view][key.row]
+        text = augmented(question.text, self._augment, np.random.default_rng(key.noise))
+        return self._encoder.encode_questions([replace(question, text=text)], with_options=key.view > 0)[0]
 
     def _target(self, row: list[int], label: int) -> _Target:
         raise NotImplementedError
@@ -90,10 +116,8 @@ class HeadRows(Rows[HeadTarget]):
 class TrainingRows(Rows[Target]):
     """Rows for labels that are scored."""
 
-    def __init__(
-        self, examples: Sequence[Example], prompt: Prompt, trie: LabelTrie, loss: str, halves: int = 0, seed: int = 0
-    ) -> None:
-        super().__init__(examples, prompt, prompt.labels, halves, seed)
+    def __init__(self, examples: Sequence[Example], prompt: Prompt, trie: LabelTrie, loss: str, **options: Any) -> None:
+        super().__init__(examples, prompt, prompt.labels, **options)
         self._prompt, self._trie, self._loss = prompt, trie, loss
 
     def _target(self, row: list[int], label: int) -> Target:
@@ -119,19 +143,14 @@ class LengthBatches:
     """Batches of rows of like length, in an order that the seed and the epoch alone decide.
 
     Rows are shuffled, sorted by length within stretches of 32 batches, and the batches shuffled. Each epoch draws
-    anew which rows are shown with their options, and in which of those views.
+    anew which rows are shown with their options, and in which of those views, and which are shown with noise.
     """
 
     drop_last = False  # accelerate asks
 
-    def __init__(self, lengths: Any, batch_size: int, shown_share: float, seed: int) -> None:
-        self.lengths, self.batch_size, self.shown_share, self.seed, self.epoch = (
-            lengths,
-            batch_size,
-            shown_share,
-            seed,
-            0,
-        )
+    def __init__(self, lengths: Any, batch_size: int, shown_share: float, seed: int, noisy_share: float = 0.0) -> None:
+        self.lengths, self.batch_size, self.seed, self.epoch = lengths, batch_size, seed, 0
+        self.shown_share, self.noisy_share = shown_share, noisy_share
 
     def set_epoch(self, epoch: int) -> None:
         self.epoch = epoch
@@ -139,20 +158,25 @@ class LengthBatches:
     def __len__(self) -> int:
         return -(-int(self.lengths.shape[1]) // self.batch_size)
 
-    def __iter__(self) -> Iterator[list[int]]:
+    def __iter__(self) -> Iterator[list[Shown]]:
         generator = np.random.default_rng([self.seed, self.epoch])
         views, rows = self.lengths.shape
         shown = generator.random(rows) < self.shown_share
         view = np.where(shown, generator.integers(1, views, size=rows), 0)
         lengths = self.lengths[view, np.arange(rows)]
         order = generator.permutation(rows)
-        batches: list[list[int]] = []
+        # Drawn only where it is asked for, so that a run without noise has the batches that it always had.
+        noisy = generator.random(rows) < self.noisy_share if self.noisy_share else np.zeros(rows, dtype=bool)
+        batches: list[list[Shown]] = []
         # Only the last stretch may end in a short batch, so that every epoch has the same number of batches.
         for start in range(0, rows, 32 * self.batch_size):
             stretch = order[start : start + 32 * self.batch_size]
             stretch = stretch[np.argsort(-lengths[stretch], kind="stable")]
             batches += [
-                [int(views * row + view[row]) for row in stretch[i : i + self.batch_size]]
+                [
+                    Shown(int(row), int(view[row]), (self.seed, self.epoch, int(row)) if noisy[row] else ())
+                    for row in stretch[i : i + self.batch_size]
+                ]
                 for i in range(0, len(stretch), self.batch_size)
             ]
         for place in generator.permutation(len(batches)):
@@ -184,7 +208,7 @@ def batch_loss(
     rows = [i for i, item in enumerate(batch) for _ in item.targets]
     places = [place for item in batch for place in range(len(item.ids) - len(item.targets), len(item.ids))]
     targets = torch.tensor([token for item in batch for token in item.targets], device=hidden.device)
-    logits = output_logits(model, hidden[rows, places])  # [targets, vocabulary]
+    logits = OutputHead(model).logits(hidden[rows, places])  # [targets, vocabulary]
     total = torch.nn.functional.cross_entropy(logits, targets, reduction="sum")
     if smoothing:
         log_probs = logits.log_softmax(dim=-1)

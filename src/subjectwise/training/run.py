@@ -12,18 +12,19 @@ from typing import Any
 
 import numpy as np
 
+from subjectwise.adapter import read_adapter
 from subjectwise.base_models import choose_device
 from subjectwise.data.split import SplitFolder, rows_sha256
 from subjectwise.data.twins import twin_groups
-from subjectwise.errors import DataError, OutputError, RecipeError
-from subjectwise.files import new_folder, read_json, write_json, writing
+from subjectwise.engines.attention import register
+from subjectwise.errors import DataError, ModelFolderError, OutputError, RecipeError
+from subjectwise.files import file_sha256, new_folder, read_json, write_json, writing
 from subjectwise.model_folder import ModelConfig, read_config, save_model
-from subjectwise.perturb import perturb_questions
 from subjectwise.recipe import Recipe, TrainingSettings
 from subjectwise.records import Example
 from subjectwise.training.calibrate import calibrate
 from subjectwise.training.cost import training_cost
-from subjectwise.training.tasks import head_task, label_task
+from subjectwise.training.tasks import head_task, label_task, start_from
 from subjectwise.training.trainer import Console, make_trainer, training_arguments
 
 
@@ -47,6 +48,7 @@ def train(
     output: Path,
     *,
     also: Sequence[Example] = (),
+    start: Path | None = None,
     device: str = "auto",
     dtype: str = "auto",
     report_to: Sequence[str] = (),
@@ -54,13 +56,16 @@ def train(
 ) -> TrainingResult:
     """Trains an adapter or a head by `recipe` on a split folder and writes a model folder to `output`.
 
-    `also` are rows to train on beside those of the split; twins of its validation and test rows are left out.
+    Args:
+        also: rows to train on beside those of the split; twins of its validation and test rows are left out.
+        start: a model folder whose adapter is trained further, at its own rank; labels and data may be others.
 
     Checkpoints go to `OUTPUT.checkpoints` beside it. A run that was killed goes on from the last one when it is
     started again with the same recipe and data, and ends with the same weights.
 
     Raises:
         OutputError: `output` exists, or the checkpoints beside it belong to another run.
+        ModelFolderError: `start` is no adapter for scored labels, or one of another base.
         DataError, RecipeError, BaseModelError: as their modules say.
     """
     started = time.monotonic()
@@ -74,15 +79,18 @@ def train(
     on_cpu = choose_device(device).type == "cpu"
     if recipe.training.compile and on_cpu and not any(map(shutil.which, ("c++", "g++", "clang++"))):
         raise RecipeError("training.compile needs a C++ compiler; install one, or use --set training.compile=false.")
-    checkpoints = _open_checkpoints(output, recipe, data, also)
+    if start:
+        recipe = _at_its_rank(recipe, start)
+    checkpoints = _open_checkpoints(output, recipe, data, also, start)
 
     # 1) The model
     make_task = head_task if recipe.head.used else label_task
     # On a CPU the fused attention kernel's backward pass is several times slower than plain matrix products.
-    attention = "eager" if on_cpu else None
-    shown = _augment([*rows, *also], recipe.training)
-    task = make_task(recipe, data.labels, shown, device=device, dtype=dtype, attention=attention)
+    attention = register() if on_cpu else None
+    task = make_task(recipe, data.labels, [*rows, *also], device=device, dtype=dtype, attention=attention)
     base = task.base
+    if start:
+        start_from(base, start)
 
     # 2) The run
     console = Console() if progress else None
@@ -115,6 +123,7 @@ def train(
                 "epochs": [_figures(entry) for entry in history],
                 "cost": cost,
                 **({"also": {"rows": len(also), "sha256": rows_sha256(also)}} if also else {}),
+                **({"start": _start_facts(start)} if start else {}),
             },
             head=recipe.head,
         )
@@ -149,15 +158,19 @@ def _draw(held: Sequence[Example], settings: TrainingSettings) -> list[Example]:
     return [held[i] for i in sorted(drawn)]
 
 
-def _augment(rows: Sequence[Example], settings: TrainingSettings) -> list[Example]:
-    """The rows as training shows them; `augment` is what is done to half of them."""
-    if settings.augment == "none":
-        return list(rows)
-    drawn = np.random.default_rng(settings.seed).random(len(rows)) < 0.5
-    noisy = perturb_questions([row.question for row in rows], settings.augment, "0.05", settings.seed)
-    return [
-        replace(row, question=question) if hit else row for row, question, hit in zip(rows, noisy, drawn, strict=True)
-    ]
+def _at_its_rank(recipe: Recipe, start: Path) -> Recipe:
+    """The recipe with rank, scale and layers of the adapter that it starts from."""
+    if recipe.head.used or read_config(start).head.used:
+        raise ModelFolderError("Only adapters for scored labels are trained further; choose a recipe without a head.")
+    config = read_adapter(start).config
+    alpha, names = float(config["lora_alpha"]), tuple(sorted(config["target_modules"]))
+    return replace(recipe, lora=replace(recipe.lora, r=int(config["r"]), alpha=alpha, target_modules=names))
+
+
+def _start_facts(start: Path) -> dict[str, Any]:
+    """What tells the adapter that a run started from."""
+    config = read_config(start)
+    return {"sha256": file_sha256(start / config.weights_file), "manifest_sha256": config.manifest_sha256}
 
 
 def _beside(also: Sequence[Example], data: SplitFolder) -> list[Example]:
@@ -175,12 +188,16 @@ def _beside(also: Sequence[Example], data: SplitFolder) -> list[Example]:
     return [row for row, group in zip(also, groups[len(held) :].tolist(), strict=True) if group not in known]
 
 
-def _open_checkpoints(output: Path, recipe: Recipe, data: SplitFolder, also: Sequence[Example]) -> Path:
+def _open_checkpoints(
+    output: Path, recipe: Recipe, data: SplitFolder, also: Sequence[Example], start: Path | None
+) -> Path:
     """The folder of checkpoints for `output`; refuses one that another recipe or other data left there."""
     folder = output.with_name(f"{output.name}.checkpoints")
     run = {"recipe": recipe.to_dict(), "manifest_sha256": data.manifest_sha256}
     if also:
         run["also_sha256"] = rows_sha256(also)
+    if start:
+        run["start"] = _start_facts(start)
     file = folder / "run.json"
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from subjectwise.adapter import WEIGHTS_FILE
 from subjectwise.base_models import Base, load_base
-from subjectwise.engines.pytorch import check_head, shares_prefix
-from subjectwise.errors import RecipeError
+from subjectwise.engines.pytorch import SHORT_PREFIX, check_head, shares_prefix
+from subjectwise.errors import ModelFolderError, RecipeError
 from subjectwise.heads import HeadScorer, head_modules, head_weights, prepare_head, unwrapped
 from subjectwise.labels import LabelSet
+from subjectwise.model_folder import check_base, load_tokenizer, read_config
 from subjectwise.prompt import Prompt
-from subjectwise.recipe import SEVEN_PROJECTIONS, Recipe
+from subjectwise.recipe import SEVEN_PROJECTIONS, Recipe, TrainingSettings
 from subjectwise.records import Example
 from subjectwise.scoring import LabelScorer, LabelTrie, Scorer
 from subjectwise.training.batches import HeadRows, HeadTarget, Rows, Target, TrainingRows, batch_loss, head_loss
-
-# Below this many tokens a prefix costs less to read with every row than to keep apart.
-SHORT_PREFIX = 16
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def label_task(recipe: Recipe, labels: LabelSet, examples: Sequence[Example], **
 
     return Task(
         base=replace(base, model=model),
-        rows=TrainingRows(examples, prompt, trie, settings.loss, settings.option_halves, settings.seed),
+        rows=TrainingRows(examples, prompt, trie, settings.loss, **_shown_as(settings)),
         loss=loss,
         scorer=lambda: LabelScorer(model, prompt),
         prefix=prompt.prefix,
@@ -90,10 +90,33 @@ def head_task(recipe: Recipe, labels: LabelSet, examples: Sequence[Example], **o
 
     return Task(
         base=replace(base, model=scorer.model),
-        rows=HeadRows(examples, scorer.text, labels, settings.option_halves, settings.seed),
+        rows=HeadRows(examples, scorer.text, labels, **_shown_as(settings)),
         loss=loss,
         scorer=lambda: scorer,
     )
+
+
+def _shown_as(settings: TrainingSettings) -> dict[str, Any]:
+    """How rows are shown."""
+    return {"halves": settings.option_halves, "seed": settings.seed, "augment": settings.augment}
+
+
+def start_from(base: Base, folder: Path) -> None:
+    """Puts the weights of the adapter in `folder` in place of the fresh ones of `base.model`.
+
+    Raises:
+        ModelFolderError: the adapter is damaged, or belongs to another base.
+    """
+    from peft.utils import set_peft_model_state_dict
+    from safetensors.torch import load_file
+
+    check_base(folder, read_config(folder).base, base, load_tokenizer(folder))
+    found = set_peft_model_state_dict(base.model, load_file(folder / WEIGHTS_FILE))
+    missing = [name for name in found.missing_keys if ".lora_" in name]
+    if missing or found.unexpected_keys:
+        raise ModelFolderError(
+            f"The adapter in {folder} does not fit its base at {[*missing, *found.unexpected_keys][0]}."
+        )
 
 
 def with_adapter(base: Base, recipe: Recipe) -> Any:

@@ -24,6 +24,9 @@ from subjectwise.training.batches import LengthBatches
 from subjectwise.training.calibrate import score_examples
 from subjectwise.training.tasks import Task
 
+# How many rows an epoch shows with noise, under `training.augment`.
+NOISY_SHARE = 0.5
+
 
 def make_trainer(report_to: Sequence[str], **options: Any) -> LabelTrainer:
     """The trainer; RecipeError where a place to report to is unknown or not installed."""
@@ -62,7 +65,8 @@ class LabelTrainer(Trainer):
     def get_train_dataloader(self) -> DataLoader[Any]:
         settings, rows = self._recipe.training, self._task.rows
         share = 1.0 if self._recipe.prompt.with_options else settings.options_share
-        batches = LengthBatches(rows.lengths, settings.batch_size, share, settings.seed)
+        noisy = 0.0 if settings.augment == "none" else NOISY_SHARE
+        batches = LengthBatches(rows.lengths, settings.batch_size, share, settings.seed, noisy)
         loader: DataLoader[Any] = DataLoader(rows, batch_sampler=batches, collate_fn=lambda rows: {"batch": rows})
         prepared: DataLoader[Any] = self.accelerator.prepare(loader)
         return prepared
