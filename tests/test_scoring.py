@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,13 +15,14 @@ import torch
 
 from conftest import decoder_configs, make_rows, save_base
 from subjectwise.base_models import load_base
+from subjectwise.engines.attention import grouped_attention
 from subjectwise.engines.pytorch import PyTorchEngine, check_head, read_prefix, shares_prefix
-from subjectwise.errors import DataError
+from subjectwise.errors import BaseModelError, DataError
 from subjectwise.labels import MMLU_PRO_LABELS, LabelSet
 from subjectwise.prompt import Prompt
 from subjectwise.recipe import PromptSettings
 from subjectwise.records import Question
-from subjectwise.scoring import LabelScorer, LabelTrie, length_batches, score, score_plain
+from subjectwise.scoring import ENGINES, LabelScorer, LabelTrie, length_batches, make_engine, score, score_plain
 
 QUESTIONS = [*[Question(row["question"]) for row in make_rows()][::5], Question("Why?"), Question("long " * 60)]
 
@@ -122,3 +127,73 @@ def test_batches_hold_every_row_once_and_keep_the_budget() -> None:
     for batch in batches[1:]:
         assert len(batch) * (max(lengths[i] for i in batch) + 2) <= 100
     assert list(length_batches([], 100)) == []
+
+
+def test_short_rows_are_not_padded_to_long_ones() -> None:
+    lengths = [384, *[20] * 60, 400, *[100, 90] * 5]
+    batches = list(length_batches(lengths, budget=4096))
+    assert sorted(i for batch in batches for i in batch) == list(range(len(lengths)))
+    padding = [sum(max(lengths[i] for i in batch) - lengths[place] for place in batch) for batch in batches]
+    assert max(padding) <= 128 and len(batches) == 3
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+@pytest.mark.parametrize(("tokens", "before"), [(7, 0), (7, 5), (300, 0), (300, 4)])
+def test_attention_in_plain_products_is_the_fused_one(rows: int, tokens: int, before: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    query = torch.randn(rows, 6, tokens, 8, generator=generator)
+    key, value = (torch.randn(rows, 2, before + tokens, 8, generator=generator) for _ in range(2))
+    seen = torch.ones(tokens, before + tokens, dtype=torch.bool).tril(diagonal=before)
+    mask = torch.zeros(1, 1, tokens, before + tokens).masked_fill(~seen, torch.finfo(torch.float32).min)
+    expected = torch.nn.functional.scaled_dot_product_attention(query, key, value, mask, enable_gqa=True)
+    module = SimpleNamespace(num_key_value_groups=3, is_causal=True)
+    found, _ = grouped_attention(module, query, key, value, mask, scaling=8**-0.5)
+    torch.testing.assert_close(found, expected.transpose(1, 2), atol=1e-5, rtol=1e-4)
+    with torch.inference_mode():
+        again, _ = grouped_attention(module, query, key, value, mask)
+    torch.testing.assert_close(again, found, atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("labels", LABEL_SETS.values(), ids=LABEL_SETS.keys())
+@pytest.mark.parametrize("style", ["plain", "bare"])
+@pytest.mark.parametrize("kind", ["llama", "untied llama", "qwen2", "qwen3"])
+def test_openvino_is_equal_to_pytorch(tmp_path: Path, tokenizer: Any, kind: str, style: str, labels: LabelSet) -> None:
+    pytest.importorskip("openvino", reason="OpenVINO is not installed")
+    folder = save_base(tmp_path / "base", decoder_configs(len(tokenizer))[kind], tokenizer)
+    base = load_base(str(folder), device="cpu", dtype="float32")
+    prompt = Prompt(base.tokenizer, labels, PromptSettings(style=style))
+    plain, fast = (LabelScorer(base.model, prompt, engine).score(QUESTIONS) for engine in ENGINES)
+    np.testing.assert_allclose(fast.log_probs, plain.log_probs, atol=1e-4)
+    np.testing.assert_allclose(fast.label_mass, plain.label_mass, rtol=1e-3)
+
+
+def test_openvino_tells_nobody_and_answers_many_threads(tiny_base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("openvino", reason="OpenVINO is not installed")
+    told: list[Any] = []
+    if importlib.util.find_spec("openvino_telemetry"):
+        sender = importlib.import_module("openvino_telemetry.utils.sender").TelemetrySender
+        monkeypatch.setattr(sender, "send", lambda *args, **kwargs: told.append(args))
+    base = load_base(str(tiny_base), device="cpu", dtype="float32")
+    prompt = Prompt(base.tokenizer, LABEL_SETS["shared starts"], PromptSettings(style="plain"))
+    scorer = LabelScorer(base.model, prompt, "openvino")
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: scorer.score(QUESTIONS).log_probs, range(8)))
+    assert told == []
+    for other in found[1:]:
+        np.testing.assert_array_equal(other, found[0])
+
+
+def test_engines_that_cannot_be_had_say_so(
+    tmp_path: Path, tiny_base: Path, tokenizer: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    base = load_base(str(tiny_base), device="cpu", dtype="float32")
+    with pytest.raises(BaseModelError, match="no engine 'fast'; choose one of pytorch, openvino"):
+        make_engine("fast", base.model, [1])
+    config = decoder_configs(len(tokenizer))["mistral, narrow window"]
+    narrow = load_base(str(save_base(tmp_path / "narrow", config, tokenizer)), device="cpu", dtype="float32")
+    monkeypatch.setitem(sys.modules, "openvino", SimpleNamespace())
+    with pytest.raises(BaseModelError, match="with windows; use --engine pytorch"):
+        make_engine("openvino", narrow.model, [1])
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(BaseModelError, match=r"run: pip install 'subjectwise\[openvino\]'"):
+        make_engine("openvino", base.model, [1])

@@ -18,24 +18,27 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from conftest import decoder_configs, save_base
+from conftest import decoder_configs, save_base, tiny_config
+from subjectwise.adapter import read_adapter
 from subjectwise.base_models import load_base
 from subjectwise.classifier import Classifier
 from subjectwise.data.split import open_split, rows_sha256
-from subjectwise.errors import DataError, OutputError, RecipeError
+from subjectwise.engines.attention import register
+from subjectwise.errors import DataError, ModelFolderError, OutputError, RecipeError
+from subjectwise.files import file_sha256
 from subjectwise.labels import LabelSet
 from subjectwise.prompt import Prompt
 from subjectwise.recipe import Recipe, load_recipe
 from subjectwise.records import Example, Question
 from subjectwise.scoring import LabelTrie, score_plain
-from subjectwise.training.batches import LengthBatches, TrainingRows, batch_loss
-from subjectwise.training.run import _augment, last_checkpoint, train
+from subjectwise.training.batches import LengthBatches, Shown, TrainingRows, batch_loss
+from subjectwise.training.run import last_checkpoint, train
 from subjectwise.training.tasks import with_adapter
 from subjectwise.training.trainer import LabelTrainer
 
 
 def adapted(base_folder: Path, recipe: Recipe, labels: Any) -> tuple[Any, Prompt, LabelTrie]:
-    base = load_base(str(base_folder), device="cpu", dtype="float32", attention="eager")
+    base = load_base(str(base_folder), device="cpu", dtype="float32", attention=register())
     prompt = Prompt(base.tokenizer, labels, recipe.prompt)
     model = with_adapter(base, recipe)
     for name, parameter in model.named_parameters():
@@ -56,7 +59,7 @@ def test_a_shared_prefix_has_the_same_gradients(tiny_base: Path, split_folder: P
     recipe = load_recipe("small", ["prompt.style=plain", "lora.dropout=0"])
     model, prompt, trie = adapted(tiny_base, recipe, data.labels)
     rows = TrainingRows(data.examples("train"), prompt, trie, loss)
-    batch = [rows[key] for key in range(0, 24, 3)]
+    batch = [rows[Shown(*divmod(key, 2))] for key in range(0, 24, 3)]
     values = []
     for share in (True, False):
         value = batch_loss(model, prompt.prefix_ids, share, batch, per_row=True)
@@ -75,7 +78,7 @@ def test_label_loss_is_what_scoring_reads(tiny_base: Path, split_folder: Path) -
     examples = data.examples("train")[:6]
     rows = TrainingRows(examples, prompt, trie, "label")
     with torch.no_grad():
-        loss = batch_loss(model, prompt.prefix_ids, False, [rows[2 * i] for i in range(6)], per_row=True).item()
+        loss = batch_loss(model, prompt.prefix_ids, False, [rows[Shown(i)] for i in range(6)], per_row=True).item()
     expected = []
     for example in examples:
         ids = [*prompt.prefix_ids, *prompt.encode_question(example.question)]
@@ -89,7 +92,7 @@ def test_smoothing_spreads_over_the_labels_of_each_place(tiny_base: Path, split_
     data = open_split(split_folder)
     model, prompt, trie = adapted(tiny_base, load_recipe("small"), data.labels)
     rows = TrainingRows(data.examples("train")[:6], prompt, trie, "label")
-    batch = [rows[2 * i] for i in range(6)]
+    batch = [rows[Shown(i)] for i in range(6)]
     with torch.no_grad():
         sharp, half, flat = (
             batch_loss(model, prompt.prefix_ids, False, batch, per_row=True, smoothing=share).item()
@@ -112,8 +115,8 @@ def test_halves_of_the_options_are_views_of_a_row(tiny_base: Path) -> None:
     examples = [Example(str(i), Question("What holds?", options), label) for i, label in enumerate(labels.names)]
     _, prompt, trie = adapted(tiny_base, load_recipe("small"), labels)
     rows = TrainingRows(examples, prompt, trie, "label", halves=2, seed=3)
-    assert len(rows) == 8 and rows.lengths.shape == (4, 2)
-    text, whole, *halves = (prompt.tokenizer.decode(rows[view].ids) for view in range(4))
+    assert len(rows) == 2 and rows.lengths.shape == (4, 2)
+    text, whole, *halves = (prompt.tokenizer.decode(rows[Shown(0, view)].ids) for view in range(4))
     assert "answer" not in text and all(option in whole for option in options)
     for half in halves:
         assert sum(option in half for option in options) == 3
@@ -124,7 +127,7 @@ def test_sequence_loss_is_the_causal_models_own(tiny_base: Path, split_folder: P
     data = open_split(split_folder)
     model, prompt, trie = adapted(tiny_base, load_recipe("small"), data.labels)
     examples = data.examples("train")[:1]
-    row = TrainingRows(examples, prompt, trie, "sequence")[0]
+    row = TrainingRows(examples, prompt, trie, "sequence")[Shown(0)]
     whole = torch.tensor([[*row.ids, row.targets[-1]]])
     with torch.no_grad():
         mine = batch_loss(model, [], False, [row], per_row=False)
@@ -137,13 +140,13 @@ def test_batches_depend_on_seed_and_epoch_alone() -> None:
     batches = LengthBatches(lengths, 8, 0.3, seed=1)
     first = list(batches)
     assert len(first) == len(batches) == 7
-    assert sorted(key // 2 for batch in first for key in batch) == list(range(50))
-    shown = sum(key % 2 for batch in first for key in batch)
+    assert sorted(key.row for batch in first for key in batch) == list(range(50))
+    shown = sum(key.view for batch in first for key in batch)
     assert 5 <= shown <= 25
     assert first == list(LengthBatches(lengths, 8, 0.3, seed=1))
     batches.set_epoch(1)
     assert first != list(batches)
-    assert all(key % 2 == 0 for batch in LengthBatches(lengths, 8, 0.0, seed=1) for key in batch)
+    assert all(key == Shown(key.row) for batch in LengthBatches(lengths, 8, 0.0, seed=1) for key in batch)
 
 
 def test_training_learns_and_keeps_the_best_epoch(tiny_model: Path) -> None:
@@ -288,22 +291,62 @@ def test_half_written_checkpoints_are_passed_over(tmp_path: Path) -> None:
     assert not (tmp_path / "checkpoint-10").exists()
 
 
-def test_half_of_the_rows_are_mistyped_where_that_is_asked_for(
-    tmp_path: Path, tiny_recipe: Recipe, split_folder: Path
+def test_half_of_the_rows_are_noisy_where_that_is_asked_for(
+    tmp_path: Path, tiny_recipe: Recipe, split_folder: Path, tiny_base: Path
 ) -> None:
     data = open_split(split_folder)
-    rows = data.examples("train")
-    training = replace(tiny_recipe.training, augment="typos", epochs=1)
-    shown = _augment(rows, training)
-    changed = [before.question != after.question for before, after in zip(rows, shown, strict=True)]
-    assert 0.25 < np.mean(changed) < 0.75 and [row.label for row in shown] == [row.label for row in rows]
-    assert _augment(rows, training) == shown and _augment(rows, tiny_recipe.training) == rows
-    recipe = replace(tiny_recipe, training=training)
+    lengths = np.stack([np.full(200, 9), np.full(200, 30)])
+    batches = LengthBatches(lengths, 8, 0.5, seed=1, noisy_share=0.5)
+    first = [key for batch in batches for key in batch]
+    assert 70 < sum(bool(key.noise) for key in first) < 130
+    batches.set_epoch(1)
+    again = {key.row: key.noise for batch in batches for key in batch}
+    assert any(again[key.row] and key.noise and again[key.row] != key.noise for key in first), "each epoch has its own"
+
+    labels = data.labels
+    _, prompt, trie = adapted(tiny_base, load_recipe("small"), labels)
+    rows = TrainingRows(data.examples("train"), prompt, trie, "label", augment="noise")
+    clean, noisy = rows[Shown(0)], [rows[Shown(0, 0, (1, 0, number))] for number in range(20)]
+    assert sum(item.ids != clean.ids for item in noisy) > 10 and all(item.targets == clean.targets for item in noisy)
+    assert noisy[3] == rows[Shown(0, 0, (1, 0, 3))]
+
+    recipe = replace(tiny_recipe, training=replace(tiny_recipe.training, augment="noise", epochs=1))
     result = train(recipe, data, tmp_path / "m", device="cpu", dtype="float32", progress=False)
-    assert json.loads((result.folder / "subjectwise.json").read_text())["recipe"]["training"]["augment"] == "typos"
+    assert json.loads((result.folder / "subjectwise.json").read_text())["recipe"]["training"]["augment"] == "noise"
     assert "augment" not in tiny_recipe.to_dict()["training"]
-    with pytest.raises(RecipeError, match=r"training.augment is 'noise'"):
-        load_recipe("small", ["training.augment=noise"])
+    with pytest.raises(RecipeError, match=r"training.augment is 'much'"):
+        load_recipe("small", ["training.augment=much"])
+
+
+def test_an_adapter_is_trained_further(
+    tmp_path: Path, tiny_model: Path, tiny_recipe: Recipe, split_folder: Path
+) -> None:
+    data = open_split(split_folder)
+    # At a rate that changes next to nothing, and at a rank that the adapter does not have.
+    settings = ["training.epochs=1", "training.learning_rate=1e-9", "lora.r=3"]
+    recipe = replace(load_recipe("small", settings), base=tiny_recipe.base)
+    train(recipe, data, tmp_path / "m", start=tiny_model, device="cpu", dtype="float32", progress=False)
+    before, after = read_adapter(tiny_model), read_adapter(tmp_path / "m")
+    assert after.config["r"] == before.config["r"] and after.scale == before.scale
+    for name, factors in before.factors.items():
+        for old, new in zip(factors, after.factors[name], strict=True):
+            torch.testing.assert_close(new, old)
+    kept = json.loads((tmp_path / "m/subjectwise.json").read_text())
+    assert kept["recipe"]["lora"]["r"] == before.config["r"]
+    assert kept["results"]["start"]["sha256"] == file_sha256(tiny_model / "adapter_model.safetensors")
+
+
+def test_an_adapter_of_another_base_is_not_trained_further(
+    tmp_path: Path, tiny_model: Path, tiny_recipe: Recipe, split_folder: Path, tokenizer: Any
+) -> None:
+    data = open_split(split_folder)
+    wide = save_base(tmp_path / "wide", tiny_config(len(tokenizer), hidden_size=32), tokenizer)
+    with pytest.raises(ModelFolderError, match="hidden_size 64"):
+        train(replace(tiny_recipe, base=str(wide)), data, tmp_path / "m", start=tiny_model, progress=False)
+    headed = replace(tiny_recipe, head=replace(tiny_recipe.head, tune="lora"))
+    with pytest.raises(ModelFolderError, match="without a head"):
+        train(headed, data, tmp_path / "m", start=tiny_model, progress=False)
+    assert not (tmp_path / "m").exists()
 
 
 def test_nothing_is_overwritten(tmp_path: Path, tiny_recipe: Recipe, split_folder: Path) -> None:
@@ -344,7 +387,7 @@ def test_compiled_layers_have_the_same_gradients(tiny_base: Path, split_folder: 
     for compiled in ("true", "false"):
         model, prompt, trie = adapted(tiny_base, load_recipe("small", [f"training.compile={compiled}"]), data.labels)
         rows = TrainingRows(data.examples("train")[:8], prompt, trie, "label")
-        loss = batch_loss(model, prompt.prefix_ids, False, [rows[key] for key in range(0, 16, 2)], per_row=True)
+        loss = batch_loss(model, prompt.prefix_ids, False, [rows[Shown(place)] for place in range(8)], per_row=True)
         loss.backward()  # type: ignore[no-untyped-call]
         values.append(gradients(model))
     for name, gradient in values[0].items():

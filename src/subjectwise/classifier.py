@@ -6,7 +6,6 @@ import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from importlib import resources
 from pathlib import Path
 from typing import Any, overload
 
@@ -15,7 +14,7 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 
-from subjectwise.base_models import load_base
+from subjectwise.base_models import choose_dtype, load_base
 from subjectwise.calibration import apply_temperature, correct_prior
 from subjectwise.decision import ALWAYS_ONE, Decision, decide
 from subjectwise.engines.pytorch import check_head
@@ -24,11 +23,11 @@ from subjectwise.explain.evidence import ROUNDS, find_evidence
 from subjectwise.explain.sentence import SentenceWriter
 from subjectwise.files import file_sha256, new_folder
 from subjectwise.labels import MMLU_PRO_LABELS, LabelSet
-from subjectwise.model_folder import ModelConfig, load_model, read_config
+from subjectwise.model_folder import ModelConfig, load_model, read_config, shipped_folder
 from subjectwise.prompt import Prompt
 from subjectwise.recipe import PromptSettings, load_recipe
 from subjectwise.records import Example, Explanation, FloatArray, Prediction, Question, as_question
-from subjectwise.scoring import LabelScorer, Scorer
+from subjectwise.scoring import PYTORCH, LabelScorer, Scorer, loading_dtype
 
 Questions = Sequence[Question | str]
 
@@ -45,6 +44,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         validation_share: the share of the rows that choose the epoch and fit the temperature, 0 to 0.5.
         device: `auto`, or a PyTorch device.
         dtype: `auto`, `float32`, `bfloat16` or `float16`.
+        engine: `pytorch`, or `openvino`, which is faster on a CPU and slower to start.
 
     Attributes:
         classes_: the labels, in the order of `predict_proba`'s columns.
@@ -71,32 +71,39 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         validation_share: float = 0.2,
         device: str = "auto",
         dtype: str = "auto",
+        engine: str = PYTORCH,
     ) -> None:
         self.recipe = recipe
         self.settings = settings
         self.validation_share = validation_share
         self.device = device
         self.dtype = dtype
+        self.engine = engine
 
     @classmethod
     def from_pretrained(
-        cls, name: str | Path | None = None, *, base: str | None = None, device: str = "auto", dtype: str = "auto"
+        cls,
+        name: str | Path | None = None,
+        *,
+        base: str | None = None,
+        device: str = "auto",
+        dtype: str = "auto",
+        engine: str = PYTORCH,
     ) -> Classifier:
         """Loads a model folder, here or on the Hub; without a name the shipped adapter on the embedded base.
 
         Args:
             name: a folder, or a name on the Hub, which is then downloaded.
             base: where the base is, when not where the folder says.
-            device, dtype: as for the class.
+            device, dtype, engine: as for the class.
 
         Raises:
             ModelFolderError: the folder is missing, not whole, or made for another base.
             BaseModelError: the base is missing; the message has the command that brings it.
         """
-        classifier = cls(device=device, dtype=dtype)
+        classifier = cls(device=device, dtype=dtype, engine=engine)
         if name is None:
-            with resources.as_file(resources.files("subjectwise") / "model") as folder:
-                classifier._load(folder, base)
+            classifier._load(shipped_folder(), base)
         else:
             classifier._load(_find_folder(name), base)
         return classifier
@@ -111,19 +118,21 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         shots: Sequence[Example] | None = None,
         device: str = "auto",
         dtype: str = "auto",
+        engine: str = PYTORCH,
     ) -> Classifier:
         """A classifier of any `labels` by the prompt alone, on an untrained base; not calibrated.
 
         The prompt has the labels' descriptions and examples, where they have any, and `shots` in place of those
         examples where they are given. The reference's 14 labels alone have the reference's prompt and its examples.
         """
-        classifier = cls(device=device, dtype=dtype)
-        loaded = load_base(base, device=device, dtype=dtype)
+        classifier = cls(device=device, dtype=dtype, engine=engine)
+        loaded = load_base(base, device=device, dtype=loading_dtype(engine, dtype))
         check_head(loaded.model)
         shown = _shown(labels) if shots is None else [(example.question.text, example.label) for example in shots]
         own = labels != LabelSet(MMLU_PRO_LABELS)
         prompt = Prompt(loaded.tokenizer, labels, PromptSettings(style=style), shown, described=own)
-        classifier._use(LabelScorer(loaded.model, prompt), temperature=1.0)
+        precision = choose_dtype(loaded.model.device, dtype)
+        classifier._use(LabelScorer(loaded.model, prompt, engine, precision), temperature=1.0)
         classifier._writer = SentenceWriter(loaded.model, loaded.tokenizer)
         return classifier
 
@@ -315,7 +324,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self._writer
 
     def _load(self, folder: Path, base: str | None) -> None:
-        loaded = load_model(folder, base=base, device=self.device, dtype=self.dtype)
+        loaded = load_model(folder, base=base, device=self.device, dtype=self.dtype, engine=self.engine)
         self._use(loaded.scorer, loaded.config.temperature)
         self.thresholds = dict(loaded.config.thresholds)
         self._prior = loaded.config.prior

@@ -16,6 +16,8 @@ import torch
 from torch import Tensor
 
 from subjectwise.base_models import Base, is_encoder
+from subjectwise.engines.attention import prefer_grouped
+from subjectwise.engines.pytorch import tokens_per_batch
 from subjectwise.errors import BaseModelError, QuestionError, RecipeError
 from subjectwise.labels import LabelSet
 from subjectwise.prompt import cut_middle, question_text
@@ -78,6 +80,8 @@ class HeadScorer:
         self._precision = base.precision
         inner = unwrapped(self.model)
         self._encoder = is_encoder(inner.config)
+        if not self._encoder:
+            prefer_grouped(inner)
         longest = longest_row(inner)
         if prompt.max_tokens > longest:
             raise RecipeError(
@@ -142,7 +146,7 @@ class HeadScorer:
     def _tokens_per_batch(self) -> int:
         if not self._settings.pad_token:
             return 1
-        return 4096 if self.model.device.type == "cpu" else 32768
+        return tokens_per_batch(self.model.device)
 
     def _autocast(self) -> AbstractContextManager[Any]:
         """Autocast over float32 weights; others, and an adapter in training, have what they need around them."""

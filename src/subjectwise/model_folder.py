@@ -11,6 +11,7 @@ import json
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from importlib import resources
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ import torch
 
 from subjectwise.adapter import CONFIG_FILE as ADAPTER_CONFIG
 from subjectwise.adapter import WEIGHTS_FILE, merge_adapter
-from subjectwise.base_models import EMBEDDED, EMBEDDED_NAME, Base, BaseInfo, load_base
+from subjectwise.base_models import EMBEDDED, EMBEDDED_NAME, Base, BaseInfo, choose_dtype, load_base
 from subjectwise.engines.pytorch import check_head
 from subjectwise.errors import DataError, ModelFolderError, RecipeError
 from subjectwise.files import read_json, write_json
@@ -27,7 +28,7 @@ from subjectwise.heads import INSTRUCTION_TEMPLATE, HeadScorer, head_weights, pr
 from subjectwise.labels import LabelSet
 from subjectwise.prompt import Prompt, instruction_template
 from subjectwise.recipe import HeadSettings, PromptSettings, Recipe
-from subjectwise.scoring import LabelScorer
+from subjectwise.scoring import PYTORCH, LabelScorer, loading_dtype
 
 SCHEMA_VERSION = 1
 CONFIG_FILE = "subjectwise.json"
@@ -129,6 +130,11 @@ class LoadedModel:
     scorer: LabelScorer | HeadScorer
     config: ModelConfig
     warning: str = ""
+
+
+def shipped_folder() -> Path:
+    """The model folder inside the package."""
+    return Path(str(resources.files("subjectwise") / "model"))
 
 
 def library_versions() -> dict[str, str]:
@@ -243,7 +249,9 @@ def _check_files(folder: Path, names: Sequence[str]) -> None:
         raise ModelFolderError(f"{folder} is not a whole model folder; it lacks {', '.join(missing)}.")
 
 
-def load_model(folder: Path, *, base: str | None = None, device: str = "auto", dtype: str = "auto") -> LoadedModel:
+def load_model(
+    folder: Path, *, base: str | None = None, device: str = "auto", dtype: str = "auto", engine: str = PYTORCH
+) -> LoadedModel:
     """Loads the base, merges the adapter into it and checks that the two belong together.
 
     Args:
@@ -251,6 +259,7 @@ def load_model(folder: Path, *, base: str | None = None, device: str = "auto", d
         base: where the base is, when it is not where the folder says (an offline copy, say). A folder that holds the
             whole model asks for none.
         device, dtype: as in `load_base`.
+        engine: as in `make_engine`; a classification head is read by `pytorch`.
 
     Raises:
         ModelFolderError: the folder is not whole, or the base has another shape, tokenizer or prompt.
@@ -258,17 +267,19 @@ def load_model(folder: Path, *, base: str | None = None, device: str = "auto", d
     """
     config = read_config(folder)
     labels = config.labels.names if config.head.used else ()
+    if config.head.used and engine != PYTORCH:
+        raise ModelFolderError(f"{folder} holds a classification head, which only --engine {PYTORCH} reads.")
     if config.head.whole:
         loaded = load_base(str(folder), device=device, dtype=dtype, labels=labels)
         if loaded.new:
             raise ModelFolderError(f"{folder} is damaged: {WHOLE_WEIGHTS_FILE} has no {loaded.new[0]} that fits.")
         return LoadedModel(_head_scorer(loaded, config), config)
     loaded = load_base(
-        base or config.base.name, device=device, dtype=dtype,
+        base or config.base.name, device=device, dtype=loading_dtype(engine, dtype),
         revision=None if base else config.base.revision or None, labels=labels,
     )  # fmt: skip
-    tokenizer = _load_tokenizer(folder)
-    warning = _check_base(folder, config.base, loaded, tokenizer)
+    tokenizer = load_tokenizer(folder)
+    warning = check_base(folder, config.base, loaded, tokenizer)
     model = loaded.model
     if config.head.used:
         scorer = _head_scorer(replace(loaded, tokenizer=tokenizer), config)
@@ -280,7 +291,8 @@ def load_model(folder: Path, *, base: str | None = None, device: str = "auto", d
     prompt = Prompt(tokenizer, config.labels, config.prompt)
     if prompt.prefix != config.prefix:
         raise ModelFolderError(f"The prompt of {folder} renders differently here; its tokenizer has been changed.")
-    return LoadedModel(LabelScorer(model, prompt), config, warning)
+    precision = choose_dtype(model.device, dtype)
+    return LoadedModel(LabelScorer(model, prompt, engine, precision), config, warning)
 
 
 def _head_scorer(loaded: Base, config: ModelConfig) -> HeadScorer:
@@ -288,7 +300,7 @@ def _head_scorer(loaded: Base, config: ModelConfig) -> HeadScorer:
     return HeadScorer(loaded, config.labels, config.prompt, config.head)
 
 
-def _check_base(folder: Path, wanted: BaseInfo, loaded: Base, tokenizer: Any) -> str:
+def check_base(folder: Path, wanted: BaseInfo, loaded: Base, tokenizer: Any) -> str:
     """Refuses a base of another shape; returns a warning for one of the same shape but other weights."""
     for name in ("hidden_size", "vocab_size"):
         have, want = getattr(loaded.info, name), getattr(wanted, name)
@@ -308,7 +320,7 @@ def _check_base(folder: Path, wanted: BaseInfo, loaded: Base, tokenizer: Any) ->
     return ""
 
 
-def _load_tokenizer(folder: Path) -> Any:
+def load_tokenizer(folder: Path) -> Any:
     from transformers import AutoTokenizer
 
     try:

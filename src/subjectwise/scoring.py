@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from subjectwise.engines.pytorch import PyTorchEngine, Tail
-from subjectwise.errors import DataError
+from subjectwise.errors import BaseModelError, DataError
 from subjectwise.labels import LabelSet
 from subjectwise.prompt import Prompt
 from subjectwise.records import FloatArray, Question
@@ -59,6 +59,32 @@ class Engine(Protocol):
     def token_log_probs(
         self, rows: Sequence[Sequence[int]], tail: Tail, wanted: Sequence[Sequence[int]]
     ) -> list[torch.Tensor]: ...
+
+
+PYTORCH, OPENVINO = ENGINES = ("pytorch", "openvino")
+
+
+def make_engine(name: str, model: Any, prefix_ids: Sequence[int], precision: torch.dtype | None = None) -> Engine:
+    """The engine of that name around a loaded model.
+
+    Args:
+        precision: what OpenVINO computes in, where it is not that of the model.
+
+    Raises:
+        BaseModelError: no such engine, or it is not installed or cannot read such a model.
+    """
+    if name == OPENVINO:
+        from subjectwise.engines.openvino import OpenVINOEngine
+
+        return OpenVINOEngine(model, prefix_ids, precision or model.dtype)
+    if name != PYTORCH:
+        raise BaseModelError(f"There is no engine {name!r}; choose one of {', '.join(ENGINES)}.")
+    return PyTorchEngine(model, prefix_ids)
+
+
+def loading_dtype(engine: str, dtype: str) -> str:
+    """The precision to load a base in for an engine that computes in `dtype`: OpenVINO rounds for itself."""
+    return "float32" if engine == OPENVINO else dtype
 
 
 class LabelTrie:
@@ -143,10 +169,10 @@ def score(
 class LabelScorer:
     """Scores each label as the continuation of the prompt."""
 
-    def __init__(self, model: Any, prompt: Prompt) -> None:
+    def __init__(self, model: Any, prompt: Prompt, engine: str = PYTORCH, precision: torch.dtype | None = None) -> None:
         self.prompt = prompt
         self.trie = LabelTrie(prompt.label_ids, prompt.end_ids)
-        self.engine = PyTorchEngine(model, prompt.prefix_ids)
+        self.engine = make_engine(engine, model, prompt.prefix_ids, precision)
 
     @property
     def labels(self) -> LabelSet:
@@ -162,14 +188,17 @@ class LabelScorer:
 
 
 def score_plain(model: Any, prompt_ids: Sequence[int], trie: LabelTrie) -> Scores:
-    """The reference path: one question, one label after another, no cache, no batch, no padding."""
+    """The reference path: one question, a pass for each beginning that labels share, no cache, no batch, no padding."""
     summed = []
     with torch.inference_mode():
+        starts = {tuple(path[:-1]) for path in trie.paths}
+        after: dict[tuple[int, ...], torch.Tensor] = {}  # [start + 1, vocabulary]
+        for start in starts:
+            tokens = torch.tensor([[*prompt_ids, *start]], device=model.device)  # [1, prompt + start]
+            after[start] = model(input_ids=tokens).logits[0, len(prompt_ids) - 1 :].float().log_softmax(-1)
         for path in trie.paths:
-            tokens = torch.tensor([[*prompt_ids, *path]], device=model.device)  # [1, prompt + path]
-            log_probs = model(input_ids=tokens).logits[0].float().log_softmax(-1)
-            places = range(len(prompt_ids) - 1, len(prompt_ids) + len(path) - 1)
-            summed.append(sum(float(log_probs[place, token]) for place, token in zip(places, path, strict=True)))
+            log_probs = after[tuple(path[:-1])]
+            summed.append(sum(float(log_probs[place, token]) for place, token in enumerate(path)))
     return normalise(np.array([summed]))
 
 
@@ -179,18 +208,26 @@ def normalise(summed: FloatArray) -> Scores:
     return Scores(summed - total[:, None], np.minimum(np.exp(total), 1.0))
 
 
+# Tokens of padding in a batch that cost as much as another batch would, about.
+_PADDING = 128
+
+
 def length_batches(lengths: Sequence[int], budget: int, extra: int = 0) -> Iterator[list[int]]:
     """Positions in batches of at most `budget` tokens, padding and `extra` tokens a row counted; one row at least.
 
-    The longest come first, so that a batch that does not fit fails right away rather than near the end.
+    The longest come first, so that a batch that does not fit fails right away rather than near the end. Rows of unlike
+    lengths stand in batches of their own where padding them would cost more.
     """
     batch: list[int] = []
-    widest = 0
+    widest = padding = 0
     for position in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
-        widest = widest or lengths[position] + extra
-        if batch and (len(batch) + 1) * widest > budget:
+        length = lengths[position] + extra
+        padding += max(widest - length, 0)
+        if batch and ((len(batch) + 1) * widest > budget or padding > _PADDING):
             yield batch
-            batch, widest = [], lengths[position] + extra
+            batch = []
+        if not batch:
+            widest, padding = length, 0
         batch.append(position)
     if batch:
         yield batch

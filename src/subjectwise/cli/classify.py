@@ -55,6 +55,7 @@ def classify(
     ] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:0 or mps.")] = "auto",
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
+    engine: Annotated[str, typer.Option(help="pytorch, or openvino: faster on a CPU, slower to start.")] = "pytorch",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a question.")] = False,
 ) -> None:
     """Name the subject of questions, with calibrated probabilities.
@@ -81,7 +82,7 @@ def classify(
         raise SubjectwiseError("--prior-correction needs --input; a single question has no mix of subjects.")
     if min_confidence and min_accuracy:
         raise SubjectwiseError("Give --min-confidence or --min-accuracy, not both.")
-    classifier = load(model, labels, base, device, dtype)
+    classifier = load(model, labels, base=base or None, device=device, dtype=dtype, engine=engine)
     if classifier.warning:
         typer.echo(f"Warning: {classifier.warning}", err=True)
     minimum = _threshold(classifier, min_accuracy) if min_accuracy else min_confidence
@@ -116,7 +117,7 @@ def classify(
     with tqdm(total=_rows_of(path), desc="Classifying", unit=" questions", disable=None) as bar:
         rows = classify_file(
             classifier, path, output,
-            run={"model": model, "base": base, "labels": list(classifier.labels), "dtype": dtype},
+            run={"model": model, "base": base, "labels": list(classifier.labels), "dtype": dtype, "engine": engine},
             on_progress=bar.update, question_column=question_column, options_column=options_column,
             with_options=shown, decision=decision, prior_correction=prior_correction, keep_going=keep_going,
             explain=explain,
@@ -125,21 +126,12 @@ def classify(
     typer.echo(json.dumps(result) if as_json else f"{rows:,} questions classified in {output}")
 
 
-def load(model: str, labels: Path | None, base: str, device: str, dtype: str) -> Any:
-    """The predictor; without a name the shipped adapter, or the embedded base for labels of one's own."""
-    from subjectwise.errors import DataError
-    from subjectwise.evaluation.predictors import load_predictor
-    from subjectwise.labels import MMLU_PRO_LABELS, LabelSet, fold_label
+def load(model: str, labels: Path | None, **options: Any) -> Any:
+    """The predictor that answers, with the labels of a YAML file where one is given."""
+    from subjectwise.evaluation.predictors import load_for_answers
+    from subjectwise.labels import LabelSet
 
-    model = model or ("shipped" if labels is None else "zero-shot:embedded")
-    known = LabelSet.from_yaml(labels) if labels is not None else LabelSet(MMLU_PRO_LABELS)
-    found: Classifier | Baseline = load_predictor(model, known, base=base or None, device=device, dtype=dtype)
-    if labels is not None and set(map(fold_label, known)) != set(map(fold_label, found.labels)):
-        raise DataError(
-            f"{model} was trained on other labels than those of {labels}; "
-            "use --model zero-shot:BASE for these, or train a model on them."
-        )
-    return found
+    return load_for_answers(model, LabelSet.from_yaml(labels) if labels is not None else None, **options)
 
 
 def _threshold(classifier: Classifier | Baseline, accuracy: str) -> float:

@@ -45,6 +45,7 @@ def evaluate(
     base: Annotated[str, typer.Option(help="Where the base is, when not where the model folder says.")] = "",
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:0 or mps.")] = "auto",
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
+    engine: Annotated[str, typer.Option(help="pytorch, or openvino: faster on a CPU, slower to start.")] = "pytorch",
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Measure accuracy, macro-F1, NLL, Brier score and calibration error, each with its 95 % interval.
@@ -75,7 +76,14 @@ def evaluate(
     if output is not None and output.exists():
         raise OutputError(f"{output} exists already; choose another place, or remove it first.")
     loaded = load_predictor(
-        predictor, labels, data=known, with_options=with_options, base=base or None, device=device, dtype=dtype
+        predictor,
+        labels,
+        data=known,
+        with_options=with_options,
+        base=base or None,
+        device=device,
+        dtype=dtype,
+        engine=engine,
     )
     if loaded.warning:
         typer.echo(f"Warning: {loaded.warning}", err=True)

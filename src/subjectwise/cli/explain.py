@@ -29,6 +29,7 @@ def explain(
     ] = 16,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:0 or mps.")] = "auto",
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
+    engine: Annotated[str, typer.Option(help="pytorch, or openvino: faster on a CPU, slower to start.")] = "pytorch",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a question.")] = False,
 ) -> None:
     """Show why a question has its subject: the words that moved the answer, and a sentence.
@@ -39,7 +40,7 @@ def explain(
     from subjectwise.records import as_question
 
     asked = [as_question(question) for question in questions]
-    classifier = load(model, labels, base, device, dtype)
+    classifier = load(model, labels, base=base or None, device=device, dtype=dtype, engine=engine)
     if classifier.warning:
         typer.echo(f"Warning: {classifier.warning}", err=True)
     for question in asked:

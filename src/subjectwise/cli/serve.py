@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,9 +14,12 @@ EXTRA = "This needs more libraries; install them with: pip install 'subjectwise[
 
 def serve(
     model: Annotated[
-        str, typer.Option(help="A model folder, a Hub name, shipped, or zero-shot:BASE (the reference's 14 labels).")
-    ] = "shipped",
+        str, typer.Option(help="A model folder, a Hub name, shipped, or zero-shot:BASE. [default: shipped]")
+    ] = "",
     base: Annotated[str, typer.Option(help="Where the base is, when not where the model folder says.")] = "",
+    labels: Annotated[
+        Path | None, typer.Option(help="YAML file of your own labels, for zero-shot:BASE (embedded).")
+    ] = None,
     host: Annotated[str, typer.Option(help="0.0.0.0 to be reached from other machines; give an API key then.")] = (
         "127.0.0.1"
     ),
@@ -29,17 +33,19 @@ def serve(
     ] = None,
     max_waiting: Annotated[int, typer.Option(min=1, help="Questions that may wait; more are refused with 429.")] = 512,
     deadline: Annotated[float, typer.Option(help="Seconds in which a request is answered, or refused with 504.")] = 30,
-    batch_tokens: Annotated[int, typer.Option(min=1, help="Tokens that are read at once; more pays on a GPU.")] = 2048,
+    batch_tokens: Annotated[int, typer.Option(min=1, help="Tokens that are read at once; more pays on a GPU.")] = 1024,
     log_questions: Annotated[bool, typer.Option("--log-questions", help="Log the text of questions too.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Log no line a request.")] = False,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:0 or mps.")] = "auto",
     dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
+    engine: Annotated[str, typer.Option(help="pytorch, or openvino: faster on a CPU, slower to start.")] = "pytorch",
 ) -> None:
     """Answer over HTTP. SIGHUP loads the model again; SIGTERM answers what was accepted and stops.
 
     Example: `subjectwise serve --port 8000`, then open http://127.0.0.1:8000
     """
     from subjectwise.errors import SubjectwiseError
+    from subjectwise.labels import LabelSet
 
     try:
         from subjectwise.serving.app import create_app
@@ -63,7 +69,9 @@ def serve(
     bound = bind(host, port)
     if not settings.api_keys and not is_loopback(bound):
         log.warning("open to other machines without an API key")
-    app = create_app(lambda: load_served(model, base, device, dtype), settings)
+    known = LabelSet.from_yaml(labels) if labels is not None else None
+    options = {"base": base or None, "device": device, "dtype": dtype, "engine": engine}
+    app = create_app(lambda: load_served(model, known, **options), settings)
     if warning := app.state.service.served.classifier.warning:
         log.warning(warning)
 

@@ -12,7 +12,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from subjectwise.engines.attention import prefer_grouped
 from subjectwise.errors import BaseModelError
+
+# Below this many tokens a prefix costs less to read with every row than to keep apart.
+SHORT_PREFIX = 16
 
 
 @dataclass(frozen=True)
@@ -120,32 +124,60 @@ def read_rows_with_tail(model: Any, prefix: Prefix, rows: Sequence[Sequence[int]
 
     All branches of the tree are read in the same pass; the mask lets each see the row and its own ancestors.
     """
-    if not tail.ids:
-        hidden = _last_states(model, prefix, rows)
-        return Rows(hidden, hidden[:, None][:, :0])
-    if not shares_prefix(model):
+    alone = prefix.layers is None and not tail.ids  # the model's own causal mask will do, which fused kernels know
+    if alone or not shares_prefix(model):
         # One mask cannot serve layers with windows and layers without; each branch becomes a row of its own.
-        places = [_last_states(model, prefix, [[*row, *path] for row in rows]) for path in [[], *tail.paths()]]
-        return Rows(places[0], torch.stack(places[1:], dim=1))
+        last, *places = [_last_states(model, prefix, [[*row, *path] for row in rows]) for path in [[], *tail.paths()]]
+        return Rows(last, torch.stack(places, dim=1) if places else last[:, None][:, :0])
     decoder = decoder_of(model)
-    every = torch.arange(len(rows))
+    inputs = arrange(prefix, rows, tail, decoder.dtype)
     shared = prefix if prefix.layers is not None else Prefix([], None)
+    on_device = (part.to(decoder.device) for part in (inputs.tokens, inputs.positions, inputs.mask))
+    return inputs.pick(_read_after(decoder, shared, *on_device))
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """A batch of rows, and a tree of tokens after each, as one pass reads them.
+
+    Attributes:
+        tokens: padded rows and the tail, [rows, tokens].
+        positions: of each token in its text, [rows, tokens].
+        mask: added to attention scores, [rows, 1, tokens, keys], the prefix's keys first; one mask for all rows
+            where there is no tail, [1, 1, tokens, keys].
+        lengths: of the rows, [rows].
+        longest: of them.
+    """
+
+    tokens: Tensor
+    positions: Tensor
+    mask: Tensor
+    lengths: Tensor
+    longest: int
+
+    def pick(self, hidden: Tensor) -> Rows:
+        """From the hidden states of all tokens, [rows, tokens, hidden], those that scoring reads."""
+        return Rows(hidden[torch.arange(len(self.lengths)), self.lengths - 1], hidden[:, self.longest :])
+
+
+def arrange(prefix: Prefix, rows: Sequence[Sequence[int]], tail: Tail, dtype: torch.dtype) -> Inputs:
+    """Rows, and a tail after each, for one pass; behind the prefix, or with it where it is not shared."""
     own = rows if prefix.layers is not None else [[*prefix.ids, *row] for row in rows]
+    start = len(prefix.ids) if prefix.layers is not None else 0
     lengths = torch.tensor([len(row) for row in own])
-    start, size = len(shared.ids), len(tail.ids)
-    text = _padded(own, decoder.device)  # [rows, longest]
-    longest = text.shape[1]
-    tokens = torch.cat([text, torch.tensor([tail.ids], device=text.device).expand(len(own), -1)], dim=1)
-    tail_positions = lengths[:, None] + torch.tensor(tail.depths())[None]  # [rows, tail]
+    text = _padded(own, torch.device("cpu"))  # [rows, longest]
+    longest, size = text.shape[1], len(tail.ids)
+    tokens = torch.cat([text, torch.tensor([tail.ids], dtype=torch.long).expand(len(own), -1)], dim=1)
+    tail_positions = lengths[:, None] + torch.tensor(tail.depths(), dtype=torch.long)[None]  # [rows, tail]
     positions = torch.cat([torch.arange(longest).expand(len(own), -1), tail_positions], dim=1) + start
-    seen = torch.zeros(len(own), longest + size, start + longest + size, dtype=torch.bool)
+    seen = torch.zeros(len(own) if size else 1, longest + size, start + longest + size, dtype=torch.bool)
     seen[:, :, :start] = True
     seen[:, :longest, start : start + longest] = torch.ones(longest, longest, dtype=torch.bool).tril()
-    seen[:, longest:, start : start + longest] = (torch.arange(longest)[None] < lengths[:, None])[:, None]
-    seen[:, longest:, start + longest :] = tail.visible()
-    mask = torch.zeros(seen.shape, dtype=decoder.dtype).masked_fill(~seen, torch.finfo(decoder.dtype).min)
-    hidden = _read_after(decoder, shared, tokens, positions.to(text.device), mask[:, None].to(text.device))
-    return Rows(hidden[every, lengths - 1], hidden[:, longest:])
+    if size:
+        seen[:, longest:, start : start + longest] = (torch.arange(longest)[None] < lengths[:, None])[:, None]
+        seen[:, longest:, start + longest :] = tail.visible()
+    mask = torch.zeros(seen.shape, dtype=dtype).masked_fill(~seen, torch.finfo(dtype).min)
+    return Inputs(tokens, positions, mask[:, None], lengths, longest)
 
 
 def _last_states(model: Any, prefix: Prefix, rows: Sequence[Sequence[int]]) -> Tensor:
@@ -156,14 +188,9 @@ def _last_states(model: Any, prefix: Prefix, rows: Sequence[Sequence[int]]) -> T
 
 def _read_after(decoder: Any, prefix: Prefix, tokens: Tensor, positions: Tensor, mask: Tensor) -> Tensor:
     """One pass over `tokens` with the prefix's keys and values in front. `mask` is [rows, tokens] or 4-dimensional."""
-    from transformers.cache_utils import DynamicCache
-
     cache = None
     if prefix.layers is not None:
-        cache = DynamicCache(config=decoder.config)
-        for number, (keys, values) in enumerate(prefix.layers):
-            # An expanded view: the rows' own keys are appended to a copy, the prefix's stay as they are.
-            cache.update(keys.expand(len(tokens), -1, -1, -1), values.expand(len(tokens), -1, -1, -1), number)
+        cache = prefix_cache(decoder.config, prefix.layers, len(tokens))
         if mask.ndim == 2:
             mask = torch.cat([mask.new_ones(len(tokens), len(prefix.ids)), mask], dim=1)
     hidden: Tensor = decoder(
@@ -176,6 +203,20 @@ def _read_after(decoder: Any, prefix: Prefix, tokens: Tensor, positions: Tensor,
     return hidden
 
 
+def prefix_cache(config: Any, layers: Sequence[tuple[Tensor, Tensor]], rows: int) -> Any:
+    """A cache in which each of `rows` rows has the prefix's keys and values: views, which no row changes.
+
+    What a row adds is appended to a copy.
+    """
+    from transformers.cache_utils import DynamicCache
+
+    cache = DynamicCache(config=config)
+    for layer, (keys, values) in zip(cache.layers, layers, strict=True):
+        layer.lazy_initialization(keys, values)
+        layer.keys, layer.values = keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1)
+    return cache
+
+
 def _padded(rows: Sequence[Sequence[int]], device: torch.device) -> Tensor:
     """[rows, longest]; padded with 0, which no token of a row sees."""
     return torch.nn.utils.rnn.pad_sequence([torch.tensor(row) for row in rows], batch_first=True).to(device)
@@ -185,20 +226,35 @@ def _positions(tokens: Tensor, start: int) -> Tensor:
     return (torch.arange(tokens.shape[1], device=tokens.device) + start).expand(len(tokens), -1)
 
 
-def output_logits(model: Any, hidden: Tensor, weight: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
-    """Logits over the vocabulary in float32, [..., vocabulary], from hidden states [..., hidden].
+class OutputHead:
+    """A model's output head in float32, from hidden states to the vocabulary."""
 
-    `weight` and `bias` may be given as float32 copies of the head's, to convert them once and not a batch.
-    """
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    head = inner.get_output_embeddings()
-    weight = head.weight.float() if weight is None else weight
-    if bias is None and head.bias is not None:
-        bias = head.bias.float()
-    with torch.autocast(hidden.device.type, enabled=False):
-        logits = torch.nn.functional.linear(hidden.float(), weight, bias)
-    cap = getattr(inner.config, "final_logit_softcapping", None)  # Gemma 2
-    return logits if cap is None else torch.tanh(logits / cap) * cap
+    def __init__(self, model: Any) -> None:
+        inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+        head = inner.get_output_embeddings()
+        self._weight = head.weight.float()
+        self._bias = None if head.bias is None else head.bias.float()
+        self._cap = getattr(inner.config, "final_logit_softcapping", None)  # Gemma 2
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Logits over the vocabulary, [..., vocabulary], from hidden states [..., hidden]."""
+        with torch.autocast(hidden.device.type, enabled=False):
+            logits = torch.nn.functional.linear(hidden.float(), self._weight, self._bias)
+        return logits if self._cap is None else torch.tanh(logits / self._cap) * self._cap
+
+    def log_probs(self, read: Rows, wanted: Sequence[Sequence[int]]) -> list[Tensor]:
+        """Log-probabilities of the `wanted` tokens after the rows, then after each tail token; each [rows, wanted]."""
+        found = []
+        for hidden, tokens in zip([read.last, *read.tail.unbind(1)], wanted, strict=True):
+            logits = self.logits(hidden)  # [rows, vocabulary]
+            chosen = logits[:, torch.tensor(tokens, device=logits.device)]
+            found.append((chosen - logits.logsumexp(-1, keepdim=True)).cpu())
+        return found
+
+
+def tokens_per_batch(device: torch.device) -> int:
+    """How many tokens are read at once: enough to keep the device busy, few enough for its caches."""
+    return 1024 if device.type == "cpu" else 32768
 
 
 class PyTorchEngine:
@@ -206,16 +262,14 @@ class PyTorchEngine:
 
     def __init__(self, model: Any, prefix_ids: Sequence[int]) -> None:
         self.model = model.eval()
-        head = model.get_output_embeddings()
-        self._weight = head.weight.detach().float()
-        self._bias = None if head.bias is None else head.bias.detach().float()
+        prefer_grouped(model)
+        self._head = OutputHead(model)
         with torch.inference_mode():
-            self.prefix = read_prefix(model, prefix_ids)
+            self.prefix = read_prefix(model, prefix_ids, share=len(prefix_ids) >= SHORT_PREFIX)
 
     @property
     def tokens_per_batch(self) -> int:
-        """How many tokens are read at once: enough to keep the device busy, few enough to fit beside the model."""
-        return 4096 if self.model.device.type == "cpu" else 32768
+        return tokens_per_batch(self.model.device)
 
     def token_log_probs(
         self, rows: Sequence[Sequence[int]], tail: Tail, wanted: Sequence[Sequence[int]]
@@ -226,13 +280,7 @@ class PyTorchEngine:
         """
         with torch.inference_mode():
             read = read_rows_with_tail(self.model, self.prefix, rows, tail)
-            places = [read.last, *read.tail.unbind(1)]
-            return [self._log_probs(hidden, tokens) for hidden, tokens in zip(places, wanted, strict=True)]
-
-    def _log_probs(self, hidden: Tensor, tokens: Sequence[int]) -> Tensor:
-        logits = output_logits(self.model, hidden, self._weight, self._bias)  # [rows, vocabulary]
-        chosen = logits[:, torch.tensor(tokens, device=logits.device)]
-        return (chosen - logits.logsumexp(-1, keepdim=True)).cpu()
+            return self._head.log_probs(read, wanted)
 
 
 def check_head(model: Any) -> None:
@@ -240,7 +288,7 @@ def check_head(model: Any) -> None:
     tokens = torch.tensor([[1, 2, 3]], device=model.device)
     with torch.inference_mode():
         expected = model(input_ids=tokens).logits[0, -1].float()
-        found = output_logits(model, decoder_of(model)(input_ids=tokens).last_hidden_state[0, -1])
+        found = OutputHead(model).logits(decoder_of(model)(input_ids=tokens).last_hidden_state[0, -1])
     if not torch.allclose(found, expected, rtol=0.05, atol=0.05 * float(expected.abs().max()) + 1e-6):
         raise BaseModelError(
             f"{type(model).__name__} changes its logits after the output head in a way that is not known here; "

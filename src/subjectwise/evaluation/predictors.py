@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from subjectwise.base_models import EMBEDDED
 from subjectwise.baselines.baseline import Baseline
 from subjectwise.baselines.folder import is_baseline_folder
 from subjectwise.classifier import Classifier
 from subjectwise.data.split import SplitFolder
 from subjectwise.errors import DataError
-from subjectwise.labels import LabelSet
+from subjectwise.labels import MMLU_PRO_LABELS, LabelSet, fold_label
 from subjectwise.records import Example, Question
 
 ZERO_SHOT, FEW_SHOT, BASELINE = "zero-shot", "few-shot", "baseline"
@@ -31,7 +32,8 @@ def load_predictor(
         labels: of `zero-shot:BASE`, which alone asks for them.
         data: gives `few-shot:BASE` an example a label, and `baseline:KIND` the rows to learn from.
         with_options: whether `baseline:KIND` sees the answer options of its training rows.
-        options: `base` (where the base of a model folder is, or the encoder of a baseline), `device` and `dtype`.
+        options: `base` (where the base of a model folder is, or the encoder of a baseline), `device`, `dtype` and
+            `engine`, as `Classifier` has them.
 
     Raises:
         DataError: the name asks for training rows and there are none.
@@ -49,6 +51,22 @@ def load_predictor(
     if is_baseline_folder(Path(name)):
         return Baseline.load(Path(name), encoder=base or "")
     return Classifier.from_pretrained(None if name == "shipped" else name, base=base, **options)
+
+
+def load_for_answers(name: str, labels: LabelSet | None, **options: Any) -> Any:
+    """The predictor of a name, or without one the shipped adapter; the embedded base for labels of one's own.
+
+    Raises:
+        DataError: the name is of a model that was trained on other labels than the given ones.
+    """
+    name = name or ("shipped" if labels is None else f"{ZERO_SHOT}:{EMBEDDED}")
+    found = load_predictor(name, labels or LabelSet(MMLU_PRO_LABELS), **options)
+    if labels is not None and set(map(fold_label, labels)) != set(map(fold_label, found.labels)):
+        raise DataError(
+            f"{name} was trained on other labels than the given ones; "
+            f"use --model {ZERO_SHOT}:BASE for these, or train a model on them."
+        )
+    return found
 
 
 def fit_baseline(kind: str, data: SplitFolder, encoder: str = "", with_options: bool = False) -> Baseline:

@@ -143,7 +143,7 @@ def evaluate(
         **noisy,
         "speed": {"seconds": seconds, "questions_per_second": len(examples) / seconds},
         "versions": library_versions(),
-        "machine": {"system": platform.system(), "processor": platform.machine(), "cores": os.cpu_count()},
+        "machine": machine_facts(),
         "command": command,
     }
     predictions = [
@@ -183,3 +183,8 @@ def _predict(
     )
     probabilities = np.array([list(prediction.scores.values()) for prediction in predictions])
     return probabilities, [prediction.label_mass for prediction in predictions]
+
+
+def machine_facts() -> dict[str, Any]:
+    """What figures of speed depend on, without anything that names this machine."""
+    return {"system": platform.system(), "processor": platform.machine(), "cores": os.cpu_count()}

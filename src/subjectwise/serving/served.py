@@ -9,8 +9,8 @@ from typing import Any
 
 from subjectwise.baselines.baseline import Baseline
 from subjectwise.classifier import Classifier
-from subjectwise.evaluation.predictors import load_predictor
-from subjectwise.labels import MMLU_PRO_LABELS, LabelSet
+from subjectwise.evaluation.predictors import load_for_answers
+from subjectwise.labels import LabelSet
 from subjectwise.model_folder import public_name
 from subjectwise.records import Question
 
@@ -74,15 +74,14 @@ def describe(classifier: Classifier | Baseline, name: str) -> Served:
     return Served(classifier, name, version, facts)
 
 
-def load_served(model: str, base: str = "", device: str = "auto", dtype: str = "auto") -> Served:
-    """Loads a model by the name that every command takes.
+def load_served(model: str = "", labels: LabelSet | None = None, **options: Any) -> Served:
+    """Loads a model by the name that every command takes, as `load_for_answers` does.
 
     Raises:
         SubjectwiseError: it cannot be loaded; the sentence may name a folder of this machine.
     """
-    known = LabelSet(MMLU_PRO_LABELS)
-    classifier = load_predictor(model, known, base=base or None, device=device, dtype=dtype)
-    return describe(classifier, _public(model))
+    name = model or ("shipped" if labels is None else "zero-shot:embedded")
+    return describe(load_for_answers(name, labels, **options), _public(name))
 
 
 def _public(model: str) -> str:
