@@ -17,7 +17,6 @@ import argparse
 import asyncio
 import json
 import os
-import platform
 import random
 import statistics
 import sys
@@ -31,6 +30,7 @@ from serving_client import Connection, Seen, Server
 
 from subjectwise.classifier import Classifier
 from subjectwise.evaluation.predictors import load_predictor
+from subjectwise.evaluation.run import machine_facts
 from subjectwise.labels import MMLU_PRO_LABELS, LabelSet
 from subjectwise.model_folder import library_versions
 from subjectwise.records import Prediction
@@ -285,7 +285,7 @@ def main() -> None:
         "sigterm": stopped,
         "log_events": dict(server.events),
         "versions": library_versions(),
-        "machine": {"system": platform.system(), "processor": platform.machine(), "cores": os.cpu_count()},
+        "machine": machine_facts(),
     }
     write_results(arguments.output, result)
     print(f"offline: {before:.1f} questions/s before, {after:.1f} after")

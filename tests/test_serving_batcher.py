@@ -131,7 +131,7 @@ def test_batches_are_filled_by_tokens_and_in_turn() -> None:
         await until(lambda: batcher.waiting == 8)
         fake.free.set()
         await asyncio.gather(first, many, one)
-        assert fake.batches[:2] == [["0"], ["a", "1", "b", "c", "d", "e"]], "the single question is not held up"
+        assert fake.batches[:2] == [["0"], ["1", "a", "b", "c", "d", "e"]], "the single question is not held up"
         assert [found.question for found in many.result().predictions] == list("abcdefg")
 
     run(batcher, scenario)
@@ -150,7 +150,26 @@ def test_short_questions_share_a_turn_and_none_is_too_long() -> None:
         await until(lambda: batcher.waiting == 7)
         fake.free.set()
         await asyncio.gather(first, long, short)
-        assert fake.batches[1:] == [["a" * 16, "1", "2", "3", "4"], ["b" * 16], ["c" * 400]]
+        assert fake.batches[1:] == [["1", "2", "3", "4", "a" * 16], ["b" * 16], ["c" * 400]]
+
+    run(batcher, scenario)
+
+
+def test_short_requests_and_long_ones_both_go_on() -> None:
+    fake = Fake(held=True)
+    batcher = Batcher(serve_fake(fake), Limits(tokens=8, turn=2))
+
+    async def scenario() -> None:
+        first = ask(batcher, "0")
+        await until(lambda: bool(fake.batches))
+        long = [ask(batcher, *(f"{name}{number}" for number in range(10))) for name in "abcd"]
+        short = [ask(batcher, f"{number}") for number in range(12)]
+        await until(lambda: batcher.waiting == 52)
+        fake.free.set()
+        await asyncio.gather(first, *long, *short)
+        assert fake.batches[1] == ["0", "1", "2", "3", "4", "5", "a0", "a1"], "a quarter is for long requests"
+        assert fake.batches[2] == ["6", "7", "8", "9", "10", "11", "b0", "b1"]
+        assert fake.batches[3] == ["c0", "c1", "d0", "d1", "a2", "a3", "b2", "b3"]
 
     run(batcher, scenario)
 

@@ -1,7 +1,7 @@
 """Gathers questions of many requests into batches for one model thread. Knows nothing of HTTP.
 
-An idle model starts at once; while it is busy, questions gather. A batch takes questions from the waiting requests in
-turn, up to a number of tokens, so that a long list holds up nobody's single question.
+An idle model starts at once; while it is busy, questions gather. A batch takes the short requests first and keeps a
+part for the long ones, which take turns: a long list holds up nobody's single question, and is not left waiting.
 """
 
 from __future__ import annotations
@@ -21,6 +21,9 @@ from subjectwise.serving.answering import Answer, Settings, classify, failure, f
 from subjectwise.serving.refusals import Overloaded, Refusal, Stopping, TooLate
 from subjectwise.serving.served import Served
 
+# The part of a batch that is for long requests, where any wait.
+_FOR_LONG = 0.25
+
 # Clients that were answered together ask again within this time, in seconds; their questions make one batch.
 GATHERING = 0.004
 
@@ -32,14 +35,15 @@ class Limits:
     Attributes:
         waiting: questions; one more is refused.
         waiting_characters: of all waiting questions.
-        tokens: of one batch; a second or two of work on two cores, which is what a newcomer waits for.
-        turn: tokens that one request may take before the next one's turn; one question at least.
+        tokens: of one batch; a second of work on two cores, which is what a newcomer waits for.
+        turn: tokens that one request may take before the next one's turn; one question at least. A request that is
+            longer, by its characters, is a long one.
         deadline: seconds from a request's arrival to its answer.
     """
 
     waiting: int = 512
     waiting_characters: int = 4_000_000
-    tokens: int = 2048
+    tokens: int = 1024
     turn: int = 256
     deadline: float = 30.0
 
@@ -113,7 +117,8 @@ class Batcher:
         self.limits = limits or Limits()
         self._served = served
         self._on_batch = on_batch
-        self._jobs: deque[_Job] = deque()
+        self._short: deque[_Job] = deque()
+        self._long: deque[_Job] = deque()
         self._waiting = 0
         self._characters = 0
         self._last_size = 0
@@ -177,12 +182,12 @@ class Batcher:
             if self._closing or not self.alive:
                 raise Stopping("The server is stopping; ask again in a while.")
             full = self._waiting + len(job.questions) > self.limits.waiting
-            if self._jobs and (full or self._characters + job.characters > self.limits.waiting_characters):
+            if self._waiting and (full or self._characters + job.characters > self.limits.waiting_characters):
                 seconds = min(max(math.ceil(self._waiting * self._pace), 1), 60)
                 raise Overloaded(
                     f"Too many questions wait already; ask again in {seconds} seconds.", {"Retry-After": str(seconds)}
                 )
-            self._jobs.append(job)
+            self._queue(job).append(job)
             self._waiting += len(job.questions)
             self._characters += job.characters
             self._changed.notify()
@@ -191,9 +196,13 @@ class Batcher:
         """Forgets what is left of a job that nobody waits for any more."""
         with self._changed:
             job.dropped = True
-            if job in self._jobs:
-                self._jobs.remove(job)
+            queue = self._queue(job)
+            if job in queue:
+                queue.remove(job)
                 self._forget(job)
+
+    def _queue(self, job: _Job) -> deque[_Job]:
+        return self._short if job.characters <= 4 * self.limits.turn else self._long
 
     def _forget(self, job: _Job) -> None:
         self._waiting -= len(job.questions) - job.taken
@@ -212,16 +221,26 @@ class Batcher:
     def _wait(self) -> bool:
         """Waits for something to do; false at the end."""
         with self._changed:
-            self._changed.wait_for(lambda: self._jobs or self._closing)
+            self._changed.wait_for(lambda: self._short or self._long or self._closing)
             if self._last_size > 1:
                 self._changed.wait_for(lambda: self._waiting >= self._last_size or self._closing, GATHERING)
-            return bool(self._jobs) or not self._closing
+            return bool(self._short or self._long) or not self._closing
 
     def _collect(self) -> list[_Item]:
-        """A batch of questions, from the waiting requests in turn."""
+        """A batch of questions: short requests, then long ones in turn, then short ones again."""
         items: list[_Item] = []
         left = self.limits.tokens
-        while job := self._take():
+        kept = int(left * _FOR_LONG) if self._long else 0
+        for queue, reserved in ((self._short, kept), (self._long, 0), (self._short, 0)):
+            left = self._fill(items, queue, left - reserved) + reserved
+        self._last_size = len(items)
+        if items and self._on_batch:
+            self._on_batch(len(items), self.limits.tokens - left)
+        return items
+
+    def _fill(self, items: list[_Item], queue: deque[_Job], left: int) -> int:
+        """Adds questions of at most `left` tokens, one at least to an empty batch; returns how many tokens are left."""
+        while left > 0 and (job := self._take(queue)):
             # Tokens are counted outside the lock, for which the event loop waits.
             if job.dropped or not self._prepare(job):
                 with self._changed:
@@ -235,14 +254,11 @@ class Batcher:
             items += [_Item(job, job.questions[place]) for place in places]
             left -= sum(job.tokens[place] for place in places)
             self._put_back(job, len(places))
-        self._last_size = len(items)
-        if items and self._on_batch:
-            self._on_batch(len(items), self.limits.tokens - left)
-        return items
+        return left
 
-    def _take(self) -> _Job | None:
+    def _take(self, queue: deque[_Job]) -> _Job | None:
         with self._changed:
-            return self._jobs.popleft() if self._jobs else None
+            return queue.popleft() if queue else None
 
     def _put_back(self, job: _Job, taken: int) -> None:
         """What is left of the job waits for its next turn; where none was taken, for the next batch."""
@@ -252,9 +268,9 @@ class Batcher:
             if job.taken == len(job.questions):
                 self._characters -= job.characters
             elif taken:
-                self._jobs.append(job)
+                self._queue(job).append(job)
             else:
-                self._jobs.appendleft(job)
+                self._queue(job).appendleft(job)
 
     def _prepare(self, job: _Job) -> bool:
         """Settles which model answers the job and counts its tokens; false where that fails."""
