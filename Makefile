@@ -4,7 +4,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check compat format docs bench bench-serve clean
+.PHONY: help install demo test check compat format docs bench bench-accuracy bench-serve clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,7 +42,10 @@ format: $(STAMP)  ## Format the code
 docs: $(STAMP)  ## Write docs/cli.md anew from the commands
 	$(BIN)/typer subjectwise.cli.app utils docs --name subjectwise --output docs/cli.md
 
-bench: $(STAMP)  ## Measure accuracy on MMLU-Pro (DATA=file or Hub name); hours on a CPU
+bench: $(STAMP)  ## Measure speed on MMLU-Pro's questions (DATA=file or Hub name); an hour on two cores
+	$(BIN)/python benchmarks/speed.py --source $(or $(DATA),TIGER-Lab/MMLU-Pro)
+
+bench-accuracy: $(STAMP)  ## Measure accuracy on MMLU-Pro (DATA=file or Hub name); hours on a CPU
 	$(BIN)/python benchmarks/accuracy.py --source $(or $(DATA),TIGER-Lab/MMLU-Pro)
 
 bench-serve: $(STAMP)  ## Load the server on this machine (MINUTES=30 of mixed requests); 45 minutes

@@ -4,7 +4,7 @@
 
 `throughput`: questions a second and one question's latency of the model card's loop, `generate` in batches, a
 classification head, this package on both engines, and vLLM and llama.cpp where the Python of an environment that has
-them is given. A process each, all loaded, which answer in turn, round after round; the machine's own matrix product and
+them is given (8 bits where NNCF is installed). A process each, all loaded, which answer in turn, round after round; the machine's own matrix product and
 memory copy are measured between the rounds. What stands here is the median of the rounds.
 `growth`: how the cost grows with a question's length, with the number of labels, and with the size of a batch.
 `training`: rows a second and memory of this package and of the plain Trainer.
@@ -17,6 +17,7 @@ same. Half an hour on two cores; a base four times as large takes four times as 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
 import statistics
 import subprocess
@@ -156,6 +157,10 @@ def _best(work: Callable[[], Any], times: int = 6) -> float:
 def throughput(plan: dict[str, Any], arguments: argparse.Namespace) -> dict[str, Any]:
     pythons = {"vllm": arguments.vllm, "llama.cpp": arguments.llama}
     kinds = [kind for kind in KINDS if kind not in OTHERS or pythons[kind]]
+    if importlib.util.find_spec("nncf") is None:
+        kinds.remove("ours, plain, openvino, 8 bits")
+    if arguments.way:
+        kinds = [kind for kind in kinds if kind in arguments.way]
     workers = []
     for kind in kinds:
         print(f"loading {kind}", file=sys.stderr, flush=True)
@@ -334,6 +339,7 @@ def main() -> None:
     parser.add_argument("--vllm", default="", metavar="PYTHON", help="of an environment that has vLLM")
     parser.add_argument("--llama", default="", metavar="PYTHON", help="of one that has llama-cpp-python")
     parser.add_argument("--only", action="append", choices=PARTS, help="measure this part; may be repeated")
+    parser.add_argument("--way", action="append", help="of `throughput`, only this way; may be repeated")
     parser.add_argument("--questions", type=int, default=192)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()

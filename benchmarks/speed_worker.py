@@ -86,6 +86,23 @@ def ours(plan: dict[str, Any], style: str, engine: str, dtype: str = "auto") -> 
     return answer
 
 
+def eight_bits(plan: dict[str, Any]) -> Answer:
+    """OpenVINO with weights in 8 bits, by NNCF; what it multiplies them with is rounded to 8 bits as it goes."""
+    from unittest.mock import patch
+
+    import nncf
+
+    from subjectwise.engines import openvino
+
+    traced = openvino._traced
+
+    def compressed(reader: Any) -> Any:
+        return nncf.compress_weights(traced(reader), mode=nncf.CompressWeightsMode.INT8_SYM)
+
+    with patch.object(openvino, "_traced", compressed):
+        return ours(plan, "plain", "openvino")
+
+
 def bare_pass(plan: dict[str, Any]) -> Answer:
     """A head on the OpenVINO engine: one pass over the bare question and a small product, for what else it would do."""
     import torch
@@ -163,6 +180,7 @@ KINDS: dict[str, Callable[[dict[str, Any]], Answer]] = {
     "head, openvino": bare_pass,
     "ours, plain, openvino": lambda plan: ours(plan, "plain", "openvino"),
     "ours, bare, openvino": lambda plan: ours(plan, "bare", "openvino"),
+    "ours, plain, openvino, 8 bits": eight_bits,
     "ours, plain, float32": lambda plan: ours(plan, "plain", "pytorch", "float32"),
     "vllm": vllm,
     "llama.cpp": llama_cpp,

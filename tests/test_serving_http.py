@@ -144,6 +144,11 @@ def test_what_the_model_is(client: httpx.Client, served: Served) -> None:
 def test_explanations(client: httpx.Client) -> None:
     real = client.post("/v1/classify", json={"questions": [QUESTION], "explain": True}).json()["results"][0]
     assert real["explanation"]["evidence"] and real["label"] in json.dumps(real["explanation"])
+    assert "sentence" not in real["explanation"]
+    wished = {"questions": [QUESTION], "explain": True, "sentence": True}
+    written = client.post("/v1/classify", json=wished).json()["results"][0]["explanation"]
+    assert written["sentence"].startswith(f"This is {real['label']} because")
+    refused(client.post("/v1/classify", json=wished | {"explain": False}), 422, "set explain as well")
     asked = {"questions": ["a", "b"], "explain": True}
     with serving(create_app(lambda: serve_fake(Explaining()))) as fake:
         results = fake.post("/v1/classify", json=asked).json()["results"]
@@ -152,6 +157,7 @@ def test_explanations(client: httpx.Client) -> None:
             fake.post("/v1/classify", json={"questions": [{"text": "a", "options": ["b"] * 65}]}), 422, "64 options"
         )
         refused(fake.post("/v1/classify", json={"questions": ["a"] * 9, "explain": True}), 413, "8 questions")
+        refused(fake.post("/v1/classify", json=asked | {"sentence": True}), 422, "writes no sentences")
     with serving(create_app(lambda: serve_fake(Fake()))) as mute:
         refused(mute.post("/v1/classify", json=asked), 422, "cannot explain")
 

@@ -62,6 +62,10 @@ def test_a_question_by_keyboard_alone(page: Any) -> None:
     shares = [float(text.split()[0]) for text in page.locator("#bars .share").all_inner_texts()]
     assert shares == sorted(shares, reverse=True) and sum(shares) == pytest.approx(100, abs=0.3)
     assert page.locator("#marked").inner_text() == QUESTION
+    page.locator("#write").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#sentence:not([hidden])")
+    assert page.locator("#sentence").inner_text().startswith(f"This is {names[0]} because")
     page.locator("#minimum").focus()
     page.keyboard.press("End")
     assert page.locator("#minimum-shown").inner_text() == "99 %"

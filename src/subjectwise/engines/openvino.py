@@ -118,10 +118,6 @@ class _Reader(torch.nn.Module):
 
 
 def _compile(openvino: Any, reader: _Reader, precision: torch.dtype) -> Any:
-    """The compiled pass. OpenVINO's own `convert_model` would tell its makers that it was used, over the network."""
-    from openvino.frontend import FrontEndManager
-    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
-
     hint = {torch.bfloat16: "bf16", torch.float16: "f16", torch.float32: "f32"}[precision]
     settings = {
         "INFERENCE_PRECISION_HINT": hint,
@@ -129,12 +125,18 @@ def _compile(openvino: Any, reader: _Reader, precision: torch.dtype) -> Any:
         "INFERENCE_NUM_THREADS": torch.get_num_threads(),
     }
     try:
-        with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")  # that sizes become constants, which those of a question do not
-            front_end = FrontEndManager().load_by_framework("pytorch")
-            decoder = TorchScriptPythonDecoder(reader, example_input=reader.example())
-            traced = front_end.convert(front_end.load(decoder))
-        return openvino.Core().compile_model(traced, "CPU", settings)
+        return openvino.Core().compile_model(_traced(reader), "CPU", settings)
     except RuntimeError as error:
         text = " ".join(str(error).split())[:200]
         raise BaseModelError(f"OpenVINO cannot read this model ({text}); use --engine pytorch.") from error
+
+
+def _traced(reader: _Reader) -> Any:
+    """OpenVINO's model of the pass. Its own `convert_model` would tell its makers that it was used, over the network."""
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")  # that sizes become constants, which those of a question do not
+        front_end = FrontEndManager().load_by_framework("pytorch")
+        return front_end.convert(front_end.load(TorchScriptPythonDecoder(reader, example_input=reader.example())))

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from subjectwise.decision import ALWAYS_ONE, Decision, decide
-from subjectwise.errors import SubjectwiseError
+from subjectwise.errors import BaseModelError, SubjectwiseError
 from subjectwise.records import Prediction, Question
 from subjectwise.serving.refusals import Failed, Refusal
 from subjectwise.serving.served import Served
@@ -25,6 +25,7 @@ class Settings:
     with_options: bool | None = None
     decision: Decision = ALWAYS_ONE
     explain: bool = False
+    sentence: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,15 +70,22 @@ def finish(
     for question in questions if settings.explain else ():
         if not wanted():
             break
-        explanations.append(_explain(served, question, settings.with_options))
+        explanations.append(_explain(served, question, settings))
     return Answer(served, predictions, explanations)
 
 
-def _explain(served: Served, question: Question, with_options: bool | None) -> dict[str, Any]:
+def _explain(served: Served, question: Question, settings: Settings) -> dict[str, Any]:
     explain = getattr(served.classifier, "explain", None)
     if explain is None:
         raise SubjectwiseError("This model cannot explain its answers; leave out explain.")
-    found: dict[str, Any] = explain(question, with_options=with_options).to_dict()
+    wished = {"sentence": True} if settings.sentence else {}
+    try:
+        found: dict[str, Any] = explain(question, with_options=settings.with_options, **wished).to_dict()
+    except (BaseModelError, TypeError) as error:
+        if not settings.sentence:
+            raise
+        # The base's own words may name a folder of this machine.
+        raise SubjectwiseError("This model writes no sentences; leave out sentence.") from error
     return found
 
 

@@ -87,6 +87,7 @@ class QuestionsRequest(_Strict):
     min_confidence: float = Field(0.0, ge=0, le=1, allow_inf_nan=False, description="`abstain` below it.")
     multi_label: bool = Field(False, description="Several labels where unsure.")
     explain: bool = Field(False, description="Which words moved the answer; a few questions at a time.")
+    sentence: bool = Field(False, description="With explain: a guess at a reason, written by the base; takes seconds.")
 
 
 class ModelName(BaseModel):

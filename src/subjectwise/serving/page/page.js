@@ -21,7 +21,7 @@ const EXAMPLES = {
 const SHOWN = 5, SLIGHT = 0.2, STRONG = 1, ROWS_AT_ONCE = 32;
 const $ = (id) => document.getElementById(id);
 const percent = (share, digits = 1) => `${(100 * share).toFixed(digits)} %`;
-let facts = null, shownAll = false, latest = null, asked = 0;
+let facts = null, shownAll = false, latest = null, asked = 0, explained = null;
 
 function element(name, properties = {}, ...children) {
   const made = Object.assign(document.createElement(name), properties);
@@ -74,7 +74,7 @@ async function classify(event) {
     showAnswer();
     if ($("explain").checked && facts?.explains !== false) {
       const found = (await ask("v1/classify", { ...body, explain: true })).results[0];
-      if (own === asked) showReason(found.explanation);
+      if (own === asked) showReason(found.explanation, body);
     }
   } catch (error) {
     if (own === asked) say(error.message);
@@ -111,8 +111,11 @@ function showAnswer() {
   $("answer").hidden = false;
 }
 
-function showReason(found) {
+function showReason(found, body) {
   if (!found) return;
+  explained = body;
+  $("write").hidden = false;
+  $("sentence").hidden = $("sentence-note").hidden = true;
   // Places in the text are counted in whole characters.
   const letters = Array.from(found.question);
   const pieces = [];
@@ -136,6 +139,24 @@ function showReason(found) {
     $(list).replaceChildren(...(best.length ? best : [null]).map((item) => element("li", { textContent: item ? `${item.text} (+${item[key].toFixed(1)})` : "no single word" })));
   }
   $("reason").hidden = false;
+}
+
+async function writeSentence() {
+  const body = explained, own = asked;
+  $("write").disabled = true;
+  $("write").textContent = "It is writing …";
+  try {
+    const found = (await ask("v1/classify", { ...body, explain: true, sentence: true })).results[0];
+    if (own !== asked) return;
+    $("sentence").textContent = found.explanation.sentence;
+    $("sentence").hidden = $("sentence-note").hidden = false;
+    $("write").hidden = true;
+  } catch (error) {
+    if (own === asked) say(error.message);
+  } finally {
+    $("write").disabled = false;
+    $("write").textContent = "And in a sentence";
+  }
 }
 
 // A file
@@ -282,6 +303,7 @@ async function start() {
 $("ask").addEventListener("submit", classify);
 $("question").addEventListener("keydown", (event) => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) classify(event); });
 $("minimum").addEventListener("input", () => { const open = !$("reason").hidden; showAnswer(); $("reason").hidden = !open; });
+$("write").addEventListener("click", writeSentence);
 $("all").addEventListener("click", () => { const open = !$("reason").hidden; shownAll = !shownAll; showAnswer(); $("reason").hidden = !open; });
 $("key").addEventListener("change", () => { say(""); if (!facts) start(); });
 $("csv").addEventListener("change", async (event) => {

@@ -27,13 +27,16 @@ router = APIRouter(prefix="/v1", tags=["subjectwise"])
 async def classify(request: Request, body: QuestionsRequest) -> JSONResponse:
     """The subject of each question, in their order."""
     service = service_of(request)
+    if body.sentence and not body.explain:
+        raise Refusal("A sentence comes with an explanation; set explain as well.")
     if body.explain and not service.served.explains:
         raise Refusal("This model cannot explain its answers; leave out explain.")
     if body.explain and len(body.questions) > service.settings.explained:
         raise TooLarge(f"With explain there may be {service.settings.explained} questions in a request.")
     questions = service.read([(row, ()) if isinstance(row, str) else (row.text, row.options) for row in body.questions])
     decision = Decision(body.min_confidence, body.multi_label)
-    answer = await service.answer(request, questions, Settings(body.with_options, decision, body.explain))
+    settings = Settings(body.with_options, decision, body.explain, body.sentence)
+    answer = await service.answer(request, questions, settings)
     results = [found.to_dict() | {"top": scored(found, body.top_k)} for found in answer.predictions]
     for result, explanation in zip(results, answer.explanations, strict=False):
         result["explanation"] = explanation
