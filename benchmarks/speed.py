@@ -3,9 +3,9 @@
     python benchmarks/speed.py --source MMLU_PRO [--base SHOWN=WHERE] [--vllm PYTHON] [--llama PYTHON] [--only PART ...]
 
 `throughput`: questions a second and one question's latency of the model card's loop, `generate` in batches, a
-classification head, this package on both engines, and vLLM and llama.cpp where the Python of an environment that has
-them is given (8 bits where NNCF is installed). A process each, all loaded, which answer in turn, round after round; the machine's own matrix product and
-memory copy are measured between the rounds. What stands here is the median of the rounds.
+classification head, this package on both engines (in 8 bits where NNCF is installed), and vLLM and llama.cpp where the
+Python of an environment that has them is given. A process each, all loaded, which answer in turn, round after round;
+the machine's own matrix product and memory copy are measured between the rounds. What stands here is the median.
 `growth`: how the cost grows with a question's length, with the number of labels, and with the size of a batch.
 `training`: rows a second and memory of this package and of the plain Trainer.
 `agreement`: labels and probabilities against the plain path in float32, on 2,000 test questions.

@@ -132,7 +132,7 @@ def _compile(openvino: Any, reader: _Reader, precision: torch.dtype) -> Any:
 
 
 def _traced(reader: _Reader) -> Any:
-    """OpenVINO's model of the pass. Its own `convert_model` would tell its makers that it was used, over the network."""
+    """OpenVINO's model of the pass. Its `convert_model` would tell its makers, over the network, that it was used."""
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
