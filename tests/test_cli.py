@@ -379,7 +379,6 @@ def test_labels_of_ones_own(tiny_base: Path, tiny_model: Path, tmp_path: Path) -
     found = run("classify", "my parcel is late", "--model", f"zero-shot:{tiny_base}", "--labels", own, "--json")
     assert set(json.loads(found.stdout)["scores"]) == {"refund", "delivery"}
     refused("classify", "a", "--model", tiny_model, "--labels", own, part="trained on other labels")
-    refused("mcp", "--model", tiny_model, "--labels", own, part="trained on other labels")
     refused("classify", "a", "--model", tiny_model, "--engine", "fast", part="no engine 'fast'")
     own.write_text("labels:\n  Law:\n  physics:\n  biology:\n  computer science:\n")
     assert run("classify", "a", "--model", tiny_model, "--labels", own).returncode == 0, "its own labels"

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import httpx
 import pytest
@@ -158,7 +158,7 @@ def test_reload_under_load_drops_nothing(tiny_model: Path, expected: Mapping[str
         assert server.stop() == 0
 
 
-def test_the_key_comes_from_the_environment(tiny_model: Path) -> None:
+def test_the_key_comes_from_the_environment(tiny_model: Path, tmp_path: Path) -> None:
     key = "a-key-of-some-length"
     with running("--model", tiny_model, environment={"SUBJECTWISE_API_KEY": key}) as server:
         assert server.url.startswith("http://127.0.0.1:")
@@ -169,6 +169,9 @@ def test_the_key_comes_from_the_environment(tiny_model: Path) -> None:
         refused("serve", "--model", tiny_model, *OWN, "--port", port, part="cannot be had")
     refused("serve", "--model", tiny_model / "none", *OWN, "--port", "0", part="no model folder")
     refused("serve", "--api-key", "short", "--port", "0", part="at least 8 characters")
+    (tmp_path / "own.yaml").write_text("labels: [refund, delivery]\n")
+    for command in (("serve", "--port", "0"), ("mcp",)):
+        refused(*command, "--model", tiny_model, "--labels", tmp_path / "own.yaml", part="trained on other labels")
     refused("serve", "--deadline", "0", "--port", "0", part="--deadline is 0")
 
 
@@ -180,16 +183,16 @@ def test_a_missing_extra_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> Non
         refused(command, part="pip install 'subjectwise[serve]'")
 
 
-def test_an_mcp_client(tiny_model: Path, expected: Mapping[str, str]) -> None:
+def test_an_mcp_client(tiny_model: Path, expected: Mapping[str, str], tmp_path: Path) -> None:
     from mcp.client.client import Client
     from mcp.client.stdio import StdioServerParameters, stdio_client
 
     question = make_rows()[0]["question"]
     arguments = [*COMMAND[1:], "mcp", "--model", str(tiny_model), *OWN]
 
-    async def talk() -> None:
+    async def talk(log: TextIO) -> None:
         parameters = StdioServerParameters(command=COMMAND[0], args=arguments, env={"HF_HUB_OFFLINE": "1"})
-        async with Client(stdio_client(parameters)) as client:
+        async with Client(stdio_client(parameters, errlog=log)) as client:
             assert {tool.name for tool in (await client.list_tools()).tools} == {"classify_text", "list_categories"}
             found = await client.call_tool("classify_text", {"text": question, "with_probabilities": True})
             result = found.structured_content
@@ -204,4 +207,5 @@ def test_an_mcp_client(tiny_model: Path, expected: Mapping[str, str]) -> None:
             bad = await client.call_tool("classify_text", {"text": " "})
             assert bad.is_error and "question is empty" in str(bad.content[0])
 
-    asyncio.run(asyncio.wait_for(talk(), 60))
+    with (tmp_path / "log").open("w") as log:
+        asyncio.run(asyncio.wait_for(talk(log), 60))

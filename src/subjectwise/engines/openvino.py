@@ -139,4 +139,5 @@ def _traced(reader: _Reader) -> Any:
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # that sizes become constants, which those of a question do not
         front_end = FrontEndManager().load_by_framework("pytorch")
-        return front_end.convert(front_end.load(TorchScriptPythonDecoder(reader, example_input=reader.example())))
+        traced = TorchScriptPythonDecoder(reader, example_input=reader.example())  # named: the front end keeps no hold
+        return front_end.convert(front_end.load(traced))
