@@ -1,14 +1,14 @@
 """One way to answer, in a process of its own, driven by speed.py over its standard input. Not to be run by hand.
 
 A worker loads what it needs, says that it is ready, and then answers commands, a JSON line each: `throughput` reads all
-of its questions, `latency` reads them one by one, `memory` says what the process holds. Workers that need libraries of
-an environment of their own (vLLM, llama.cpp) import nothing of this package.
+of its questions, `latency` reads them one by one. Workers that need libraries of an environment of their own (vLLM,
+llama.cpp) import nothing of this package.
 """
 
 from __future__ import annotations
 
 import json
-import resource
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 Answer = Callable[[Sequence[int]], list[str]]  # places of questions -> their labels
+
+forget: list[Callable[[], Any]] = []  # called before each measurement, for who would remember the questions of the last
 
 
 def generate(plan: dict[str, Any], batch: int) -> Answer:
@@ -136,7 +138,13 @@ def vllm(plan: dict[str, Any]) -> Answer:
     from vllm.sampling_params import StructuredOutputsParams
 
     longest = max(map(len, plan["prompt_ids"])) + 16
-    model = LLM(plan["merged"], dtype="bfloat16", enable_prefix_caching=True, max_model_len=longest, max_num_seqs=64)
+    model = LLM(
+        plan["merged"], dtype="bfloat16", enable_prefix_caching=True, max_model_len=longest, max_num_seqs=64,
+        gpu_memory_utilization=0.25,
+    )  # fmt: skip
+    ask = {"prompt_token_ids": plan["prompt_ids"][0][: plan["prefix"]]}
+    one = SamplingParams(temperature=0.0, max_tokens=1)
+    forget.extend([model.reset_prefix_cache, lambda: model.generate([ask], one, use_tqdm=False)])
     choice = StructuredOutputsParams(choice=[f" {label}" for label in plan["labels"]])
     settings = SamplingParams(temperature=0.0, max_tokens=10, structured_outputs=choice)
 
@@ -189,8 +197,9 @@ KINDS: dict[str, Callable[[dict[str, Any]], Answer]] = {
 
 def main() -> None:
     kind, file = sys.argv[1:3]
-    # Libraries write to standard output, which is for results.
-    out, sys.stdout = sys.stdout, sys.stderr
+    # Libraries, and processes that they start, write to standard output, which is for results.
+    out = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
 
     def say(value: Any) -> None:
         out.write(json.dumps(value) + "\n")
@@ -205,9 +214,9 @@ def main() -> None:
     answer(range(min(8, len(plan["questions"]))))
     for line in sys.stdin:
         command, places = json.loads(line)
-        if command == "memory":
-            say(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
-        elif command == "latency":
+        for step in forget:
+            step()
+        if command == "latency":
             taken = []
             for place in places:
                 started = time.perf_counter()
