@@ -166,3 +166,13 @@ def test_options_stand_one_a_line(tokenizer: Any) -> None:
     shown = Prompt(tokenizer, LABELS, PromptSettings(with_options=True))
     assert shown.encode_question(question) == shown.encode_question(Question("Which?\n- red\n- blue"))
     assert shown.encode_question(question, with_options=False) == shown.encode_question(Question("Which?"))
+
+
+def test_capitals_throughout_are_read_in_lower_case() -> None:
+    assert question_text(Question("WHAT IS A TORT?"), False) == "what is a tort?"
+    assert (
+        question_text(Question("WHICH ONE IS IT?", ("a", "ONE OF TWO TORTS")), True)
+        == "which one is it?\n- a\n- one of two torts"
+    )
+    for text in ("DNA", "NASA OR ESA?", "What is DNA made of?", "光速是 什么 呢 吗"):
+        assert question_text(Question(text), False) == text

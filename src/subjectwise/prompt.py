@@ -213,7 +213,11 @@ def cut_middle(row: list[int], limit: int) -> list[int]:
 
 
 def question_text(question: Question, with_options: bool) -> str:
-    """The question, and its options one a line after a dash where they are shown."""
-    if not with_options or not question.options:
-        return question.text
-    return "\n".join([question.text, *(f"- {option}" for option in question.options)])
+    """The question, and its options one a line after a dash where they are shown.
+
+    Four words and more in capitals throughout are read in lower case: bases know few words in capitals.
+    """
+    texts = [question.text]
+    if with_options:
+        texts += [f"- {option}" for option in question.options]
+    return "\n".join(text.lower() if text.isupper() and len(text.split()) > 3 else text for text in texts)
