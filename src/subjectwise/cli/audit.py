@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from subjectwise.cli.options import AsJson, OptionsColumn, QuestionColumn
+
 if TYPE_CHECKING:
     from subjectwise.audit import Audit
 
@@ -29,11 +31,11 @@ def audit(
     seed: Annotated[int, typer.Option(help="Decides which rows share a fold.")] = 42,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="JSONL file for all rows, ranked.")] = None,
     top: Annotated[int, typer.Option(min=0, help="How many rows to show.")] = 20,
-    question_column: Annotated[str, typer.Option(help="Column of the question; found by itself where usual.")] = "",
+    question_column: QuestionColumn = "",
     label_column: Annotated[str, typer.Option(help="Column of the label.")] = "",
-    options_column: Annotated[str, typer.Option(help="Column of the answer options, a list.")] = "",
+    options_column: OptionsColumn = "",
     row_id_column: Annotated[str, typer.Option(help="Column of the row's id.")] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Rank the rows whose label is most likely wrong, and estimate how many there are.
 

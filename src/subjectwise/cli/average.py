@@ -8,15 +8,17 @@ from typing import Annotated
 
 import typer
 
+from subjectwise.cli.options import AsJson, Device, Dtype
+
 
 def average(
     models: Annotated[list[Path], typer.Argument(help="Two model folders or more, on one base and one split.")],
     data: Annotated[Path, typer.Option(help="The split folder they were trained on; its validation rows calibrate.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Model folder to write; it must not exist yet.")],
     rank: Annotated[int, typer.Option(min=0, help="Rank of the new adapter; 0 for the largest of the given.")] = 0,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:0 or mps.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    as_json: AsJson = False,
 ) -> None:
     """Average adapters of several training runs into one, which is often better than each and costs no more.
 

@@ -8,14 +8,16 @@ from typing import Annotated
 
 import typer
 
+from subjectwise.cli.options import AsJson, BaseName, Device, Dtype
+
 
 def calibrate(
     model: Annotated[Path, typer.Argument(help="A model folder; its calibration is written anew.")],
     data: Annotated[Path, typer.Option(help="A folder that 'subjectwise data split' wrote, with the same labels.")],
-    base: Annotated[str, typer.Option(help="Where the base is, when not where the model folder says.")] = "",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:0 or mps.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    base: BaseName = "",
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    as_json: AsJson = False,
 ) -> None:
     """Fit temperature and thresholds of a trained model on validation rows, and keep them in its folder.
 

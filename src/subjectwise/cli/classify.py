@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from subjectwise.cli.options import BaseName, Device, Dtype, Engine, LabelFile, ModelName, OptionsColumn, QuestionColumn
+
 if TYPE_CHECKING:
     from subjectwise.baselines.baseline import Baseline
     from subjectwise.classifier import Classifier
@@ -23,13 +25,9 @@ def classify(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="A JSONL, CSV or parquet file to write; needs --input.")
     ] = None,
-    model: Annotated[
-        str, typer.Option(help="A model folder, a Hub name, shipped, or zero-shot:BASE. [default: shipped]")
-    ] = "",
-    base: Annotated[str, typer.Option(help="Where the base is, when not where the model folder says.")] = "",
-    labels: Annotated[
-        Path | None, typer.Option(help="YAML file of your own labels, for zero-shot:BASE (embedded).")
-    ] = None,
+    model: ModelName = "",
+    base: BaseName = "",
+    labels: LabelFile = None,
     top_k: Annotated[int, typer.Option(min=1, help="How many labels to show.")] = 3,
     with_options: Annotated[
         bool, typer.Option("--with-options", help="Show the model the answer options in the input's options column.")
@@ -48,14 +46,14 @@ def classify(
     explain: Annotated[
         bool, typer.Option("--explain", help="Show which words moved the answer; costs ten answers or so each.")
     ] = False,
-    question_column: Annotated[str, typer.Option(help="Column of the question; found by itself where usual.")] = "",
-    options_column: Annotated[str, typer.Option(help="Column of the answer options, a list.")] = "",
+    question_column: QuestionColumn = "",
+    options_column: OptionsColumn = "",
     keep_going: Annotated[
         bool, typer.Option("--keep-going", help="Note a row that cannot be read in its answer, and go on.")
     ] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:0 or mps.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
-    engine: Annotated[str, typer.Option(help="pytorch, or openvino: faster on a CPU, slower to start.")] = "pytorch",
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    engine: Engine = "pytorch",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a question.")] = False,
 ) -> None:
     """Name the subject of questions, with calibrated probabilities.

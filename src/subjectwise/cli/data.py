@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from subjectwise.cli.options import AsJson, OptionsColumn, QuestionColumn
+
 app = typer.Typer(help="Prepare data for training and measuring.", no_args_is_help=True)
 
 
@@ -24,12 +26,12 @@ def split(
     ] = "TIGER-Lab/MMLU-Pro",
     protocol: Annotated[str, typer.Option(help="reference, grouped or source-held-out.")] = "grouped",
     seed: Annotated[int, typer.Option(help="Decides which rows go where.")] = 42,
-    question_column: Annotated[str, typer.Option(help="Column of the question; found by itself where usual.")] = "",
+    question_column: QuestionColumn = "",
     label_column: Annotated[str, typer.Option(help="Column of the label.")] = "",
-    options_column: Annotated[str, typer.Option(help="Column of the answer options, a list.")] = "",
+    options_column: OptionsColumn = "",
     source_column: Annotated[str, typer.Option(help="Column of the source a row comes from.")] = "",
     row_id_column: Annotated[str, typer.Option(help="Column of the row's id.")] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write train, validation and test rows and a manifest that names them.
 

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from subjectwise.cli.options import BaseName, Device, Dtype, Engine
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -42,10 +44,10 @@ def evaluate(
     ] = None,
     perturb_seed: Annotated[int, typer.Option(min=0, help="Seed of that noise.")] = 0,
     limit: Annotated[int, typer.Option(min=0, help="Measure only this many rows, spread evenly; 0 for all.")] = 0,
-    base: Annotated[str, typer.Option(help="Where the base is, when not where the model folder says.")] = "",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:0 or mps.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
-    engine: Annotated[str, typer.Option(help="pytorch, or openvino: faster on a CPU, slower to start.")] = "pytorch",
+    base: BaseName = "",
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    engine: Engine = "pytorch",
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Measure accuracy, macro-F1, NLL, Brier score and calibration error, each with its 95 % interval.

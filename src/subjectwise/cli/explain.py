@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from subjectwise.cli.options import BaseName, Device, Dtype, Engine
+
 if TYPE_CHECKING:
     from subjectwise.records import Evidence, Explanation
 
@@ -19,7 +21,7 @@ _SLIGHT, _STRONG = 0.2, 1.0
 def explain(
     questions: Annotated[list[str], typer.Argument(help="One question or more, each in quotes.")],
     model: Annotated[str, typer.Option(help="A model folder, a Hub name, shipped, or zero-shot:BASE.")] = "",
-    base: Annotated[str, typer.Option(help="Where the base is, when not where the model folder says.")] = "",
+    base: BaseName = "",
     labels: Annotated[Path | None, typer.Option(help="YAML file of your own labels, for zero-shot:BASE.")] = None,
     sentence: Annotated[
         bool, typer.Option(help="Let the base, without the adapter, write a sentence as well; a guess at a reason.")
@@ -27,9 +29,9 @@ def explain(
     rounds: Annotated[
         int, typer.Option(min=4, help="How many times words are hidden; more looks at a long question more finely.")
     ] = 16,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:0 or mps.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
-    engine: Annotated[str, typer.Option(help="pytorch, or openvino: faster on a CPU, slower to start.")] = "pytorch",
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    engine: Engine = "pytorch",
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a question.")] = False,
 ) -> None:
     """Show why a question has its subject: the words that moved the answer, and a sentence.

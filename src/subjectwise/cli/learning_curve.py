@@ -8,6 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
+from subjectwise.cli.options import Device
+
 
 def learning_curve(
     context: typer.Context,
@@ -21,7 +23,7 @@ def learning_curve(
         list[str] | None, typer.Option("--set", help="Change a setting of the recipe; may be repeated.")
     ] = None,
     base: Annotated[str, typer.Option(help="Base of the recipe, or encoder of the baseline.")] = "",
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:0 or mps.")] = "auto",
+    device: Device = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the curve as JSON.")] = False,
 ) -> None:
     """Train on more and more rows and measure each. Stopped, it goes on when the same command is given again.

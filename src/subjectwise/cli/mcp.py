@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from subjectwise.cli.options import BaseName, Device, Dtype, Engine, LabelFile, ModelName
 from subjectwise.cli.serve import EXTRA
 
 
 def mcp(
-    model: Annotated[
-        str, typer.Option(help="A model folder, a Hub name, shipped, or zero-shot:BASE. [default: shipped]")
-    ] = "",
-    base: Annotated[str, typer.Option(help="Where the base is, when not where the model folder says.")] = "",
-    labels: Annotated[
-        Path | None, typer.Option(help="YAML file of your own labels, for zero-shot:BASE (embedded).")
-    ] = None,
+    model: ModelName = "",
+    base: BaseName = "",
+    labels: LabelFile = None,
     http: Annotated[
         bool, typer.Option("--http", help="Streamable HTTP on this machine, at /mcp, instead of standard input.")
     ] = False,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Of --http.")] = 8001,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:0 or mps.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
-    engine: Annotated[str, typer.Option(help="pytorch, or openvino: faster on a CPU, slower to start.")] = "pytorch",
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    engine: Engine = "pytorch",
 ) -> None:
     """Offer the tools classify_text and list_categories over the Model Context Protocol.
 

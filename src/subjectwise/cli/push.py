@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from subjectwise.cli.options import AsJson
+
 
 def push(
     model: Annotated[Path, typer.Argument(help="A model folder.")],
@@ -16,7 +18,7 @@ def push(
     upload: Annotated[bool, typer.Option("--upload", help="Upload; without it, only show what would be sent.")] = False,
     public: Annotated[bool, typer.Option("--public", help="Create a public repository; else a private one.")] = False,
     message: Annotated[str, typer.Option(help="Commit message.")] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Upload a model folder to the Hub. A dry run unless told otherwise.
 

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import logging
 import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from subjectwise.cli.options import BaseName, Device, Dtype, Engine, LabelFile, ModelName
 
 EXTRA = "This needs more libraries; install them with: pip install 'subjectwise[serve]'"
 
 
 def serve(
-    model: Annotated[
-        str, typer.Option(help="A model folder, a Hub name, shipped, or zero-shot:BASE. [default: shipped]")
-    ] = "",
-    base: Annotated[str, typer.Option(help="Where the base is, when not where the model folder says.")] = "",
-    labels: Annotated[
-        Path | None, typer.Option(help="YAML file of your own labels, for zero-shot:BASE (embedded).")
-    ] = None,
+    model: ModelName = "",
+    base: BaseName = "",
+    labels: LabelFile = None,
     host: Annotated[str, typer.Option(help="0.0.0.0 to be reached from other machines; give an API key then.")] = (
         "127.0.0.1"
     ),
@@ -36,9 +33,9 @@ def serve(
     batch_tokens: Annotated[int, typer.Option(min=1, help="Tokens that are read at once; more pays on a GPU.")] = 1024,
     log_questions: Annotated[bool, typer.Option("--log-questions", help="Log the text of questions too.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Log no line a request.")] = False,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:0 or mps.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
-    engine: Annotated[str, typer.Option(help="pytorch, or openvino: faster on a CPU, slower to start.")] = "pytorch",
+    device: Device = "auto",
+    dtype: Dtype = "auto",
+    engine: Engine = "pytorch",
 ) -> None:
     """Answer over HTTP. SIGHUP loads the model again; SIGTERM answers what was accepted and stops.
 

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from subjectwise.cli.options import AsJson, Device, Dtype
+
 
 def train(
     recipe: Annotated[
@@ -25,12 +27,12 @@ def train(
     settings: Annotated[
         list[str] | None, typer.Option("--set", help="Change a setting, as in training.epochs=3; may be repeated.")
     ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:0 or mps.")] = "auto",
-    dtype: Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")] = "auto",
+    device: Device = "auto",
+    dtype: Dtype = "auto",
     report_to: Annotated[
         list[str] | None, typer.Option(help="Log metrics as well to tensorboard or trackio; may be repeated.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train an adapter or a head. A run that was stopped goes on when the same command is given again.
 
