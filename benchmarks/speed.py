@@ -24,6 +24,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -32,10 +33,10 @@ import numpy as np
 import psutil
 import torch
 from common import HERE, WORK, read_results, split, table, write_results
-from speed_worker import KINDS
+from speed_worker import KINDS, eight_bits
 from tqdm import tqdm
 
-from subjectwise.base_models import EMBEDDED_NAME, Base, choose_dtype, load_base
+from subjectwise.base_models import EMBEDDED_NAME, Base, choose_dtype, embedded_file, load_base
 from subjectwise.calibration import apply_temperature
 from subjectwise.classifier import Classifier
 from subjectwise.data.split import open_split
@@ -87,7 +88,7 @@ def write_plan(source: str, folder: Path, where: str, count: int) -> dict[str, A
     asked = [Question(text) for text in questions]
     plan = {
         "merged": str(folder),
-        "gguf": where if where.endswith(".gguf") else "",
+        "gguf": str(embedded_file()) if not where else where if where.endswith(".gguf") else "",
         "labels": list(labels),
         "max_tokens": MAX_TOKENS,
         "threads": torch.get_num_threads(),
@@ -326,16 +327,22 @@ def agreement(plan: dict[str, Any], arguments: argparse.Namespace) -> dict[str, 
     for row in tqdm(scorer.prompt.encode_questions(asked, with_options=False), desc="plain path"):
         plain.append(score_plain(scorer.engine.model, [*scorer.prompt.prefix_ids, *row], scorer.trie).log_probs)
     expected = apply_temperature(np.concatenate(plain), loaded.config.temperature)
+    ways: list[tuple[str, str, Callable[[], AbstractContextManager[None]]]]
+    ways = [(engine, engine, nullcontext) for engine in ENGINES]
+    if importlib.util.find_spec("nncf") is not None:
+        ways.append(("openvino, 8 bits", "openvino", eight_bits))
     found = {}
-    for engine in ENGINES:
-        probabilities = Classifier.from_pretrained(engine=engine).predict_proba(asked, with_options=False)
+    for way, engine, within in ways:
+        with within():
+            classifier = Classifier.from_pretrained(engine=engine)
+        probabilities = classifier.predict_proba(asked, with_options=False)
         gaps = np.abs(probabilities - expected).max(axis=1)
-        found[engine] = {
+        found[way] = {
             "labels_equal": float((probabilities.argmax(axis=1) == expected.argmax(axis=1)).mean()),
             "gap_p99": float(np.quantile(gaps, 0.99)),
             "gap_max": float(gaps.max()),
         }
-    return {"questions": len(asked), "precision": str(choose_dtype(torch.device("cpu"))), **found}
+    return {"questions": len(asked), "precision": str(choose_dtype(torch.device("cpu"))), "ways": found}
 
 
 PARTS = {"throughput": throughput, "growth": growth, "training": training, "agreement": agreement}
@@ -431,12 +438,12 @@ def _show_training(found: Mapping[str, Any]) -> str:
 def _show_agreement(found: Mapping[str, Any]) -> str:
     rows = [
         [
-            engine,
-            f"{found[engine]['labels_equal']:.2%}",
-            f"{found[engine]['gap_p99']:.4f}",
-            f"{found[engine]['gap_max']:.4f}",
+            way,
+            f"{row['labels_equal']:.2%}",
+            f"{row['gap_p99']:.4f}",
+            f"{row['gap_max']:.4f}",
         ]
-        for engine in ENGINES
+        for way, row in found["ways"].items()
     ]
     header = [
         f"engine, {found['precision']}, {found['questions']:,} questions",

@@ -11,7 +11,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -88,7 +89,8 @@ def ours(plan: dict[str, Any], style: str, engine: str, dtype: str = "auto") -> 
     return answer
 
 
-def eight_bits(plan: dict[str, Any]) -> Answer:
+@contextmanager
+def eight_bits() -> Iterator[None]:
     """OpenVINO with weights in 8 bits, by NNCF; what it multiplies them with is rounded to 8 bits as it goes."""
     from unittest.mock import patch
 
@@ -102,6 +104,11 @@ def eight_bits(plan: dict[str, Any]) -> Answer:
         return nncf.compress_weights(traced(reader), mode=nncf.CompressWeightsMode.INT8_SYM)
 
     with patch.object(openvino, "_traced", compressed):
+        yield
+
+
+def ours_in_eight_bits(plan: dict[str, Any]) -> Answer:
+    with eight_bits():
         return ours(plan, "plain", "openvino")
 
 
@@ -188,7 +195,7 @@ KINDS: dict[str, Callable[[dict[str, Any]], Answer]] = {
     "head, openvino": bare_pass,
     "ours, plain, openvino": lambda plan: ours(plan, "plain", "openvino"),
     "ours, bare, openvino": lambda plan: ours(plan, "bare", "openvino"),
-    "ours, plain, openvino, 8 bits": eight_bits,
+    "ours, plain, openvino, 8 bits": ours_in_eight_bits,
     "ours, plain, float32": lambda plan: ours(plan, "plain", "pytorch", "float32"),
     "vllm": vllm,
     "llama.cpp": llama_cpp,

@@ -334,6 +334,7 @@ def test_an_adapter_is_trained_further(
     kept = json.loads((tmp_path / "m/subjectwise.json").read_text())
     assert kept["recipe"]["lora"]["r"] == before.config["r"]
     assert kept["results"]["start"]["sha256"] == file_sha256(tiny_model / "adapter_model.safetensors")
+    assert "--from MODEL" in (tmp_path / "m" / "README.md").read_text()
 
 
 def test_an_adapter_of_another_base_is_not_trained_further(

@@ -265,6 +265,9 @@ def _training(config: ModelConfig) -> str:
 def _curve(results: Mapping[str, Any], recipe: Recipe) -> list[str]:
     """How a run went, epoch by epoch."""
     lines = []
+    start = results.get("start")
+    if start:
+        lines += [f"It went on from another adapter (the hash of its weights: `{start['sha256']}`).", ""]
     also = results.get("also")
     if also:
         lines += [
@@ -337,8 +340,9 @@ def _reproduce(config: ModelConfig) -> str:
     named = [(f"run-{number}", run, Recipe.from_dict(run["recipe"])) for number, run in enumerate(runs or [], 1)]
     for name, run, _ in named or [("model", config.results, config.recipe)]:
         file = f"{name}.yaml" if runs else "recipe.yaml"
+        start = " --from MODEL" if "start" in run else ""
         also = " --also FILE" if "also" in run else ""
-        lines.append(f"subjectwise train {file} --data split{also} --output {name}")
+        lines.append(f"subjectwise train {file} --data split{start}{also} --output {name}")
     if runs:
         names = " ".join(name for name, run, _ in named for _ in range(run.get("times", 1)))
         lines.append(f"subjectwise average {names} --data split --rank {config.results['rank']} --output model")

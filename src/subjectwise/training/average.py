@@ -93,7 +93,7 @@ def _runs(configs: Sequence[ModelConfig]) -> list[dict[str, Any]]:
 
 def _run(config: ModelConfig) -> dict[str, Any]:
     """What the new folder keeps of a run that went into it."""
-    keys = ("best_epoch", "epochs", "cost", "also", "validation")
+    keys = ("best_epoch", "epochs", "cost", "also", "start", "validation")
     return {"recipe": config.recipe.to_dict(), **{key: config.results[key] for key in keys if key in config.results}}
 
 
