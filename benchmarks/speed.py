@@ -232,6 +232,9 @@ def throughput(plan: dict[str, Any], arguments: argparse.Namespace) -> dict[str,
 # What is asked of whom, against whom.
 COMPARED = (
     ("ours, plain", "card's loop", 25.0),
+    ("ours, plain, openvino", "card's loop", 25.0),
+    ("ours, bare", "card's loop", None),
+    ("ours, bare, openvino", "card's loop", None),
     ("ours, plain", "head", 0.95),
     ("ours, plain, openvino", "head, openvino", 0.95),
     ("ours, plain", "vllm", 2.0),

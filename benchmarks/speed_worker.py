@@ -141,6 +141,7 @@ def bare_pass(plan: dict[str, Any]) -> Answer:
 
 def vllm(plan: dict[str, Any]) -> Answer:
     """vLLM on the same weights: prefix caching, the labels as a structured choice."""
+    os.environ["VLLM_CPU_NUM_OF_RESERVED_CPU"] = "0"  # by itself it leaves one processor to its other processes
     from vllm import LLM, SamplingParams
     from vllm.sampling_params import StructuredOutputsParams
 
