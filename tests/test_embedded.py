@@ -59,7 +59,7 @@ def test_the_embedded_file_is_the_one() -> None:
 def test_examples_of_the_model_card(classifier: Classifier) -> None:
     predictions = classifier.classify(list(CARD))
     wrong = {item.question for item in predictions if item.label != CARD[item.question]}
-    assert wrong <= {"How does cognitive bias affect decision making?"}  # business to it, narrowly before: README
+    assert wrong == {"How does cognitive bias affect decision making?"}  # a known limit; the README says so
     assert all(item.score > 0.3 for item in predictions)
 
 

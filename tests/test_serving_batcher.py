@@ -15,6 +15,7 @@ import pytest
 from conftest import make_rows
 from subjectwise.classifier import Classifier
 from subjectwise.decision import Decision, decide
+from subjectwise.errors import BaseModelError
 from subjectwise.labels import LabelSet
 from subjectwise.records import Prediction, Question
 from subjectwise.serving.answering import Answer, Settings
@@ -51,7 +52,10 @@ class Fake:
 class Explaining(Fake):
     """One that also says something about a question."""
 
-    def explain(self, question: Question, with_options: bool | None = None) -> Any:
+    def explain(self, question: Question, with_options: bool | None = None, sentence: bool = False) -> Any:
+        if sentence:
+            raise BaseModelError("The base in /root/base cannot write.")
+
         class Found:
             def to_dict(self) -> dict[str, Any]:
                 return {"about": question.text}

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from subjectwise.decision import ALWAYS_ONE, Decision, decide
-from subjectwise.errors import BaseModelError, SubjectwiseError
+from subjectwise.errors import BaseModelError, DataError, SubjectwiseError
 from subjectwise.records import Prediction, Question
 from subjectwise.serving.refusals import Failed, Refusal
 from subjectwise.serving.served import Served
@@ -78,13 +78,14 @@ def _explain(served: Served, question: Question, settings: Settings) -> dict[str
     explain = getattr(served.classifier, "explain", None)
     if explain is None:
         raise SubjectwiseError("This model cannot explain its answers; leave out explain.")
-    wished = {"sentence": True} if settings.sentence else {}
     try:
-        found: dict[str, Any] = explain(question, with_options=settings.with_options, **wished).to_dict()
-    except (BaseModelError, TypeError) as error:
+        found: dict[str, Any] = explain(
+            question, with_options=settings.with_options, sentence=settings.sentence
+        ).to_dict()
+    except (BaseModelError, DataError) as error:
         if not settings.sentence:
             raise
-        # The base's own words may name a folder of this machine.
+        # Its own words may name a folder of this machine, or an option of the command line.
         raise SubjectwiseError("This model writes no sentences; leave out sentence.") from error
     return found
 
