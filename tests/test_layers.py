@@ -16,6 +16,7 @@ ORDER = [
     "labels",
     "records",
     "perturb",
+    "spelling",
     "recipe",
     "data",
     "prompt",

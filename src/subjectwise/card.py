@@ -239,8 +239,17 @@ def _prompt(config: ModelConfig) -> str:
         )
     return (
         f"## Prompt\n\nStyle `{config.prompt.style}`, {shown} unless asked, at most {config.prompt.max_tokens} tokens "
-        "a question (a longer one loses its middle). The answer follows with a leading space.\n\n"
+        f"a question (a longer one loses its middle). The answer follows with a leading space.{_mended(config)}\n\n"
         f"```text\n{config.template}\n```"
+    )
+
+
+def _mended(config: ModelConfig) -> str:
+    if not config.prompt.mends:
+        return ""
+    return (
+        f" subjectwise mends mistyped words before the model reads them (dictionary `{config.prompt.spelling}`, "
+        "and the words of the training rows in `words.json`); other programs hand it a question as it is."
     )
 
 

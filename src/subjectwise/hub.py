@@ -7,11 +7,11 @@ from pathlib import Path
 
 from subjectwise.card import RESULTS_FOLDER
 from subjectwise.errors import ModelFolderError, OutputError
-from subjectwise.model_folder import ADAPTER_FILES, COMMON_FILES, WHOLE_FILES, read_config
+from subjectwise.model_folder import ADAPTER_FILES, COMMON_FILES, WHOLE_FILES, WORDS_FILE, read_config
 
 # What a model folder may hold; a stray file beside them stays here.
 _PATTERNS = (
-    *COMMON_FILES, *ADAPTER_FILES, *WHOLE_FILES, "README.md",
+    *COMMON_FILES, *ADAPTER_FILES, *WHOLE_FILES, WORDS_FILE, "README.md",
     "special_tokens_map.json", "added_tokens.json", "vocab.json", "vocab.txt",
     "merges.txt", "chat_template.jinja", f"{RESULTS_FOLDER}/*.yaml",
 )  # fmt: skip

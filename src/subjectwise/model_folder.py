@@ -32,6 +32,7 @@ from subjectwise.scoring import PYTORCH, LabelScorer, loading_dtype
 
 SCHEMA_VERSION = 1
 CONFIG_FILE = "subjectwise.json"
+WORDS_FILE = "words.json"  # where mistyped words are mended
 ADAPTER_FILES = (ADAPTER_CONFIG, WEIGHTS_FILE)
 WHOLE_WEIGHTS_FILE = "model.safetensors"
 WHOLE_FILES = ("config.json", WHOLE_WEIGHTS_FILE)
@@ -60,6 +61,7 @@ class ModelConfig:
         thresholds: confidence for a wanted accuracy on the validation rows, such as {"0.95": 0.71}; may be empty.
         results: figures measured on the validation rows at the end of training.
         head: the classification head; unused where the labels are scored.
+        words: how many training rows have each word, where mistyped words are mended; in a file of its own.
     """
 
     base: BaseInfo
@@ -73,6 +75,7 @@ class ModelConfig:
     thresholds: Mapping[str, float] = field(default_factory=dict)
     results: Mapping[str, Any] = field(default_factory=dict)
     head: HeadSettings = field(default_factory=HeadSettings)
+    words: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def weights_file(self) -> str:
@@ -88,7 +91,7 @@ class ModelConfig:
             "schema_version": SCHEMA_VERSION,
             "base": asdict(self.base),
             **({"head": asdict(self.head)} if self.head.used else {}),
-            "prompt": {**asdict(self.prompt), "prefix": self.prefix},
+            "prompt": {**self.prompt.to_dict(), "prefix": self.prefix},
             "labels": list(self.labels),
             "calibration": {"temperature": self.temperature, "prior": list(self.prior)},
             "thresholds": dict(self.thresholds),
@@ -206,7 +209,12 @@ def save_tokenizer(folder: Path, tokenizer: Any) -> None:
 
 
 def write_config(folder: Path, config: ModelConfig) -> None:
+    """Writes `subjectwise.json`, and the words that it needs before it."""
+    if config.prompt.mends:
+        write_json(folder / WORDS_FILE, dict(config.words))
     write_json(folder / CONFIG_FILE, config.to_dict())
+    if not config.prompt.mends:
+        (folder / WORDS_FILE).unlink(missing_ok=True)
 
 
 def read_config(folder: Path) -> ModelConfig:
@@ -232,8 +240,16 @@ def read_config(folder: Path) -> ModelConfig:
         raise ModelFolderError(f"{folder}: category_mapping.json and {CONFIG_FILE} name different labels.")
     descriptions = categories.get("category_descriptions")
     if descriptions:
-        object.__setattr__(config, "labels", LabelSet(config.labels.names, descriptions))
-    return config
+        config = replace(config, labels=LabelSet(config.labels.names, descriptions))
+    return replace(config, words=_read_words(folder)) if config.prompt.mends else config
+
+
+def _read_words(folder: Path) -> dict[str, int]:
+    _check_files(folder, [WORDS_FILE])
+    words = read_json(folder / WORDS_FILE, ModelFolderError)
+    if not all(isinstance(count, int) for count in words.values()):
+        raise ModelFolderError(f"{folder / WORDS_FILE} is damaged: it must hold a whole number for each word.")
+    return words
 
 
 def _check_files(folder: Path, names: Sequence[str]) -> None:
@@ -250,7 +266,13 @@ def _check_files(folder: Path, names: Sequence[str]) -> None:
 
 
 def load_model(
-    folder: Path, *, base: str | None = None, device: str = "auto", dtype: str = "auto", engine: str = PYTORCH
+    folder: Path,
+    *,
+    base: str | None = None,
+    device: str = "auto",
+    dtype: str = "auto",
+    engine: str = PYTORCH,
+    config: ModelConfig | None = None,
 ) -> LoadedModel:
     """Loads the base, merges the adapter into it and checks that the two belong together.
 
@@ -260,12 +282,13 @@ def load_model(
             whole model asks for none.
         device, dtype: as in `load_base`.
         engine: as in `make_engine`; a classification head is read by `pytorch`.
+        config: what the folder shall say from now on, when not what it says.
 
     Raises:
         ModelFolderError: the folder is not whole, or the base has another shape, tokenizer or prompt.
         BaseModelError: the base cannot be loaded.
     """
-    config = read_config(folder)
+    config = config or read_config(folder)
     labels = config.labels.names if config.head.used else ()
     if config.head.used and engine != PYTORCH:
         raise ModelFolderError(f"{folder} holds a classification head, which only --engine {PYTORCH} reads.")
@@ -288,7 +311,7 @@ def load_model(
     merge_adapter(model, folder)
     model.eval()
     check_head(model)
-    prompt = Prompt(tokenizer, config.labels, config.prompt)
+    prompt = Prompt(tokenizer, config.labels, config.prompt, words=config.words)
     if prompt.prefix != config.prefix:
         raise ModelFolderError(f"The prompt of {folder} renders differently here; its tokenizer has been changed.")
     precision = choose_dtype(model.device, dtype)

@@ -7,7 +7,7 @@ tokenizing the two parts gives the same ids as tokenizing the whole.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from subjectwise.errors import BaseModelError
 from subjectwise.labels import LabelSet
 from subjectwise.recipe import PromptSettings
 from subjectwise.records import Question
+from subjectwise.spelling import Speller
 
 QUESTION_SLOT = "{question}"
 
@@ -85,6 +86,10 @@ class EncodedExample:
 class Prompt:
     """Turns questions into token ids for one tokenizer, label set and style.
 
+    Args:
+        shots, described: as for `instruction_template`.
+        words: how many training rows have each word, where mistyped words are mended (`count_words`).
+
     Attributes:
         prefix: the text before the seam, as it is saved with the model.
         prefix_ids: its token ids, with the tokenizer's own beginning-of-text token where it has one.
@@ -99,11 +104,13 @@ class Prompt:
         settings: PromptSettings,
         shots: Sequence[tuple[str, str]] | None = None,
         described: bool = False,
+        words: Mapping[str, int] | None = None,
     ) -> None:
         self.tokenizer = tokenizer
         self.labels = labels
         self.settings = settings
         self._shots, self._described = shots, described
+        self._speller = Speller(settings.spelling, words or {}) if settings.mends else None
         self._start = self._start_ids()
         head, self._suffix = self._rendered().split(QUESTION_SLOT)
         self.prefix, self._lead = self._find_seam(head)
@@ -120,7 +127,7 @@ class Prompt:
     def encode_questions(self, questions: Sequence[Question], with_options: bool | None = None) -> list[list[int]]:
         """Row ids of each question; `with_options` overrides the saved setting."""
         shown = self.settings.with_options if with_options is None else with_options
-        texts = [self._lead + question_text(question, shown) + self._suffix for question in questions]
+        texts = [self._lead + self._text(question, shown) + self._suffix for question in questions]
         rows = self._batch_ids(texts)
         return [cut_middle(row, self.settings.max_tokens) for row in rows]
 
@@ -133,7 +140,10 @@ class Prompt:
     def render(self, question: Question, with_options: bool | None = None) -> str:
         """The whole prompt as text, uncut: what a user of `generate` would pass to the tokenizer."""
         shown = self.settings.with_options if with_options is None else with_options
-        return self.prefix + self._lead + question_text(question, shown) + self._suffix
+        return self.prefix + self._lead + self._text(question, shown) + self._suffix
+
+    def _text(self, question: Question, with_options: bool) -> str:
+        return question_text(question, with_options, self._speller)
 
     def _rendered(self) -> str:
         """The whole prompt with the question's slot open, chat template applied."""
@@ -212,12 +222,18 @@ def cut_middle(row: list[int], limit: int) -> list[int]:
     return row if len(row) <= limit else row[:kept] + row[len(row) - (limit - kept) :]
 
 
-def question_text(question: Question, with_options: bool) -> str:
+def question_text(question: Question, with_options: bool, speller: Speller | None = None) -> str:
     """The question, and its options one a line after a dash where they are shown.
 
-    Four words and more in capitals throughout are read in lower case: bases know few words in capitals.
+    Four words and more in capitals throughout are read in lower case: bases know few words in capitals. Where there is
+    a `speller`, it mends the question; options, which are often names and formulas, stay as they are.
     """
-    texts = [question.text]
+    text = _without_capitals(question.text)
+    texts = [speller.mend(text) if speller else text]
     if with_options:
-        texts += [f"- {option}" for option in question.options]
-    return "\n".join(text.lower() if text.isupper() and len(text.split()) > 3 else text for text in texts)
+        texts += [_without_capitals(f"- {option}") for option in question.options]
+    return "\n".join(texts)
+
+
+def _without_capitals(text: str) -> str:
+    return text.lower() if text.isupper() and len(text.split()) > 3 else text

@@ -12,6 +12,7 @@ from typing import Any, TypeVar, get_args, get_type_hints
 import yaml
 
 from subjectwise.errors import RecipeError
+from subjectwise.spelling import LANGUAGES
 
 STYLES = ("plain", "chat", "bare")
 LOSSES = ("label", "answer", "sequence")
@@ -19,6 +20,7 @@ SHARING = ("auto", "on", "off")
 TUNES = ("none", "lora", "full", "frozen")
 POOLINGS = ("auto", "row_end")
 QUANTIZATIONS = ("none", "nf4")
+SPELLINGS = ("none", *LANGUAGES)
 AUGMENTATIONS = ("none", "typos", "noise")
 SEVEN_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
@@ -35,10 +37,24 @@ class PromptSettings:
     style: str = "bare"  # plain (the reference's template), chat (the same as a chat turn) or bare
     with_options: bool = False  # whether the answer options are shown to the model
     max_tokens: int = 256  # longest question with its options and the end of the template; the middle is cut
+    spelling: str = "none"  # en, or another language whose mistyped words are mended before the model reads them
 
     def __post_init__(self) -> None:
         _check(self.style in STYLES, "prompt.style", self.style, f"one of {', '.join(STYLES)}")
         _check(self.max_tokens >= 16, "prompt.max_tokens", self.max_tokens, "at least 16")
+        _check(self.spelling in SPELLINGS, "prompt.spelling", self.spelling, f"one of {', '.join(SPELLINGS)}")
+
+    @property
+    def mends(self) -> bool:
+        """Whether mistyped words are mended."""
+        return self.spelling != "none"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values; a setting that older versions do not know only where it is used."""
+        plain = asdict(self)
+        if not self.mends:
+            del plain["spelling"]
+        return plain
 
 
 @dataclass(frozen=True)
@@ -143,13 +159,14 @@ class Recipe:
         wanted = f"none where head.tune is {self.head.tune}, which trains no adapter"
         _check(quantize == "none" or not self.head.whole, "lora.quantize", quantize, wanted)
         _check(style == "bare", "prompt.style", style, "bare for a head, which reads the question alone")
+        _check(not self.prompt.mends, "prompt.spelling", self.prompt.spelling, "none for a head")
         _check(training.loss == "label", "training.loss", training.loss, "label for a head")
         wanted = "1 where head.pad_token is false: transformers refuses more rows at once without a pad token"
         _check(self.head.pad_token or training.batch_size == 1, "training.batch_size", training.batch_size, wanted)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values; settings that older versions do not know only where they are used."""
-        plain = self._all_settings()
+        plain = {**self._all_settings(), "prompt": self.prompt.to_dict()}
         if self.lora.quantize == "none":
             del plain["lora"]["quantize"]
         if self.training.augment == "none":

@@ -14,6 +14,9 @@ from subjectwise.cli.options import AsJson, BaseName, Device, Dtype
 def calibrate(
     model: Annotated[Path, typer.Argument(help="A model folder; its calibration is written anew.")],
     data: Annotated[Path, typer.Option(help="A folder that 'subjectwise data split' wrote, with the same labels.")],
+    spelling: Annotated[
+        str, typer.Option(help="Mend mistyped words from now on: en or another language; or none.", show_default=False)
+    ] = "",
     base: BaseName = "",
     device: Device = "auto",
     dtype: Dtype = "auto",
@@ -28,7 +31,7 @@ def calibrate(
     from subjectwise.data.split import open_split
     from subjectwise.training.calibrate import calibrate as run
 
-    fitted = run(model, open_split(data), base=base or None, device=device, dtype=dtype)
+    fitted = run(model, open_split(data), base=base or None, device=device, dtype=dtype, spelling=spelling or None)
     measured = fitted.results["validation"]
     result = {"temperature": fitted.temperature, "thresholds": dict(fitted.thresholds), **measured}
     if as_json:

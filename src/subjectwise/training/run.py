@@ -126,6 +126,7 @@ def train(
                 **({"start": _start_facts(start)} if start else {}),
             },
             head=recipe.head,
+            words=task.words,
         )
         with new_folder(output) as folder:
             save_model(folder, base.model, base.tokenizer, config)

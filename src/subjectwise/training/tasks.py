@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from subjectwise.prompt import Prompt
 from subjectwise.recipe import SEVEN_PROJECTIONS, Recipe, TrainingSettings
 from subjectwise.records import Example
 from subjectwise.scoring import LabelScorer, LabelTrie, Scorer
+from subjectwise.spelling import count_words
 from subjectwise.training.batches import HeadRows, HeadTarget, Rows, Target, TrainingRows, batch_loss, head_loss
 
 
@@ -34,6 +35,7 @@ class Task:
         loss: of a batch of those rows; the first argument is the model that a wrapper for many GPUs holds.
         scorer: the path that answers, around the model as it is now.
         prefix: the rendered prompt before the seam; empty where there is none.
+        words: how many rows have each word, where mistyped words are mended.
     """
 
     base: Base
@@ -41,6 +43,7 @@ class Task:
     loss: Callable[[Any, Sequence[Any]], Tensor]
     scorer: Callable[[], Scorer]
     prefix: str = ""
+    words: Mapping[str, int] = field(default_factory=dict)
 
 
 def label_task(recipe: Recipe, labels: LabelSet, examples: Sequence[Example], **options: Any) -> Task:
@@ -48,7 +51,8 @@ def label_task(recipe: Recipe, labels: LabelSet, examples: Sequence[Example], **
     settings = recipe.training
     base = load_base(recipe.base, four_bit=recipe.lora.quantize == "nf4", **options)
     check_head(base.model)
-    prompt = Prompt(base.tokenizer, labels, recipe.prompt)
+    words = count_words(example.question.text for example in examples) if recipe.prompt.mends else {}
+    prompt = Prompt(base.tokenizer, labels, recipe.prompt, words=words)
     trie = LabelTrie(prompt.label_ids, prompt.end_ids)
     model = with_adapter(base, recipe)
     prefix_ids = [] if settings.loss == "sequence" else prompt.prefix_ids
@@ -64,6 +68,7 @@ def label_task(recipe: Recipe, labels: LabelSet, examples: Sequence[Example], **
         loss=loss,
         scorer=lambda: LabelScorer(model, prompt),
         prefix=prompt.prefix,
+        words=words,
     )
 
 

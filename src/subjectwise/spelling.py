@@ -1,0 +1,72 @@
+"""Mistyped words as they were meant, by a dictionary and the words of the training rows. Knows text; knows no model.
+
+A word that neither of the two has gives way to the known word that one slip of the fingers makes of it: a letter left
+out, one too many, a wrong one, or two changed about (Norvig 2007, "How to write a spelling corrector").
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+
+# What pyspellchecker has a dictionary of.
+LANGUAGES = ("ar", "de", "en", "es", "eu", "fa", "fr", "it", "lv", "nl", "pt", "ru")
+
+# A run of letters that is no part of a formula, a command, a name in a program, a file or an address.
+_WORD = re.compile(r"(?<![\w\\@#$/.^{])[^\W\d_]{3,}(?![\w@^(]|[./][^\W_])")
+_ANY_WORD = re.compile(r"[^\W\d_]{3,}")
+_SENTENCE_START = re.compile(r"(?:^|[.?!:]\s+)\W*$")
+
+
+def count_words(texts: Iterable[str]) -> dict[str, int]:
+    """In how many of the texts each word stands, in lower case, of those in two at least."""
+    counts = Counter(word for text in texts for word in {found.lower() for found in _ANY_WORD.findall(text)})
+    return {word: count for word, count in sorted(counts.items()) if count > 1}
+
+
+class Speller:
+    """Puts known words in place of mistyped ones.
+
+    Left as they are: names, which have a capital within a sentence; words of one or two letters; formulas, programs
+    and addresses; and a text of which fewer than half of the words are known, since it is of another language.
+
+    Args:
+        language: one of `LANGUAGES`.
+        words: words of the training rows, as `count_words` gives them. They are right as they are, and of several that
+            a mistyped word may stand for, the one in the most rows is taken.
+    """
+
+    def __init__(self, language: str, words: Mapping[str, int]) -> None:
+        from spellchecker import SpellChecker
+
+        self._words = words
+        self._checker = SpellChecker(language, distance=1)
+        self._meant = lru_cache(maxsize=65_536)(self._nearest)
+
+    def mend(self, text: str) -> str:
+        """`text` with its mistyped words as they were probably meant."""
+        words = {word.lower() for word in _ANY_WORD.findall(text)}
+        unknown = {word for word in words if not self._knows(word)}
+        if not unknown or 2 * len(unknown) > len(words):
+            return text
+        return _WORD.sub(lambda found: self._in_place(found, unknown), text)
+
+    def _in_place(self, found: re.Match[str], unknown: set[str]) -> str:
+        word, low = found.group(), found.group().lower()
+        if low not in unknown:
+            return word
+        if word == low:
+            return self._meant(low)
+        starts = word[1:].islower() and _SENTENCE_START.search(found.string[max(0, found.start() - 8) : found.start()])
+        meant = self._meant(low) if starts else low
+        return word if meant == low else meant.capitalize()
+
+    def _knows(self, word: str) -> bool:
+        return word in self._words or word in self._checker
+
+    def _nearest(self, word: str) -> str:
+        edits = self._checker.edit_distance_1(word)
+        known = {edit for edit in edits if len(edit) > 1 and self._knows(edit)}
+        return max(known, key=lambda edit: (self._words.get(edit, 0), self._checker[edit], edit), default=word)
