@@ -5,6 +5,7 @@ Training reads rows through the same two functions, so that what is trained is w
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,11 @@ from torch import Tensor
 
 from subjectwise.engines.attention import prefer_grouped
 from subjectwise.errors import BaseModelError
+
+# oneDNN, and PyTorch's bridge to it, keep what they have prepared for matrix products of up to 1,024 shapes. Questions
+# come in ever new shapes, for which a server would grow by a sixth; one pass asks for about twenty.
+for _variable in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
+    os.environ.setdefault(_variable, "64")
 
 # Below this many tokens a prefix costs less to read with every row than to keep apart.
 SHORT_PREFIX = 16
