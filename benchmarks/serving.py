@@ -2,9 +2,9 @@
 
     python benchmarks/serving.py [--model shipped] [--seconds 60] [--minutes 30] [--fuzzed 2000]
 
-1. throughput: questions a second of clients that ask one at a time, beside `classify` of the same questions in this
-   process, without the server, before and after, and of as many at a time as the most clients ask; clients and server
-   share the machine;
+1. throughput: questions a second of clients that ask one at a time, and of a few that send lists, beside `classify` of
+   the same questions in this process, without the server, before and after, and of as many at a time as the most
+   clients ask; clients and server share the machine;
 2. statuses and latency at each number of clients;
 3. a mix of good, bad and abusive requests at a bounded rate, with the server's memory, and every good answer
    compared with `classify`;
@@ -39,6 +39,7 @@ from subjectwise.records import Prediction
 
 FILES = [HERE.parent / "data" / f"short_questions_{split}.jsonl" for split in ("train", "test")]
 CLIENTS = (1, 4, 16, 64)
+LISTS = (8, 64)  # clients, and questions that each sends at a time
 ABUSERS, PAUSE = 12, 0.25  # clients of the mix, and the mean pause of each in seconds
 
 
@@ -62,29 +63,43 @@ def scores_of(body: bytes) -> dict[str, float]:
     return {row["label"]: row["score"] for row in json.loads(body)}
 
 
-def load(server: Server, expected: list[Prediction], clients: int, seconds: float) -> dict[str, Any]:
-    """Clients that ask one question after another without a pause."""
+def results_of(body: bytes) -> list[dict[str, float]]:
+    return [result["scores"] for result in json.loads(body)["results"]]
+
+
+def load(server: Server, expected: list[Prediction], clients: int, seconds: float, size: int = 0) -> dict[str, Any]:
+    """Clients that ask one question after another without a pause, or a list of `size` after another."""
     seen = Seen(server.tolerance)
+    answered = 0
     end = time.perf_counter() + seconds
 
     async def client(number: int) -> None:
+        nonlocal answered
         connection = Connection(server.address)
         place = number * 37
         while time.perf_counter() < end:
-            wanted = expected[place % len(expected)]
-            place += 1
-            reply = await connection.post("/classify", json.dumps({"inputs": wanted.question}).encode())
+            wanted = [expected[(place + turn) % len(expected)] for turn in range(size or 1)]
+            place += len(wanted)
+            asked: dict[str, Any]
+            path, asked = "/classify", {"inputs": wanted[0].question}
+            if size:
+                path, asked = "/v1/classify", {"questions": [one.question for one in wanted]}
+            reply = await connection.post(path, json.dumps(asked).encode())
             seen.statuses[str(reply.status)] += 1
             if reply.status == 200:
                 seen.seconds.append(reply.seconds)
-                seen.compare(scores_of(reply.body), wanted)
+                answered += len(wanted)
+                found = results_of(reply.body) if size else [scores_of(reply.body)]
+                for scores, one in zip(found, wanted, strict=True):
+                    seen.compare(scores, one)
         connection.close()
 
     started = time.perf_counter()
     asyncio.run(in_parallel(clients, client))
     return {
         "clients": clients,
-        "questions_per_second": len(seen.seconds) / (time.perf_counter() - started),
+        "questions_at_a_time": size or 1,
+        "questions_per_second": answered / (time.perf_counter() - started),
         "statuses": dict(seen.statuses),
         "seconds": seen.latency(),
         "wrong": seen.wrong,
@@ -144,8 +159,8 @@ def mix(server: Server, expected: list[Prediction], minutes: float) -> dict[str,
                     good.statuses[str(reply.status)] += 1
                     if reply.status == 200:
                         good.seconds.append(reply.seconds)
-                        for result, wanted in zip(json.loads(reply.body)["results"], asked, strict=True):
-                            good.compare(result["scores"], wanted)
+                        for scores, wanted in zip(results_of(reply.body), asked, strict=True):
+                            good.compare(scores, wanted)
                 elif drawn < 0.85:
                     path = generator.choice(("/classify", "/predict", "/v1/classify", "/nothing"))
                     reply = await connection.post(path, generator.choice(BAD))
@@ -272,6 +287,7 @@ def main() -> None:
     before = offline_rate(classifier, texts, arguments.seconds)
     server = Server(arguments.model, arguments.dtype)
     throughput = [load(server, expected, clients, arguments.seconds) for clients in CLIENTS]
+    throughput.append(load(server, expected, LISTS[0], arguments.seconds, LISTS[1]))
     mixed = mix(server, expected, arguments.minutes)
     fuzzed = fuzz(server, arguments.fuzzed)
     stopped = stop_under_load(server, expected, max(CLIENTS))
@@ -296,11 +312,18 @@ def main() -> None:
     write_results(arguments.output, result)
     print(f"offline: {before:.1f} questions/s before, {after:.1f} after, {few:.1f} in lists of {max(CLIENTS)}")
     rows = [
-        [str(row["clients"]), f"{row['questions_per_second']:.1f}", f"{row['of_offline']:.0%}",
-         f"{1000 * row['seconds']['p50']:.0f}", f"{1000 * row['seconds']['p99']:.0f}", str(row["statuses"])]
+        [
+            str(row["clients"]),
+            str(row["questions_at_a_time"]),
+            f"{row['questions_per_second']:.1f}",
+            f"{row['of_offline']:.0%}",
+            f"{1000 * row['seconds']['p50']:.0f}",
+            f"{1000 * row['seconds']['p99']:.0f}",
+            str(row["statuses"]),
+        ]
         for row in throughput
-    ]  # fmt: skip
-    print(table(["clients", "questions/s", "of offline", "p50 ms", "p99 ms", "statuses"], rows))
+    ]
+    print(table(["clients", "at a time", "questions/s", "of offline", "p50 ms", "p99 ms", "statuses"], rows))
     print(json.dumps({"mix": mixed, "fuzzed": fuzzed, "sigterm": stopped}, indent=2))
 
 
