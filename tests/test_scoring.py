@@ -16,7 +16,17 @@ import torch
 from conftest import decoder_configs, make_rows, save_base
 from subjectwise.base_models import load_base
 from subjectwise.engines.attention import grouped_attention
-from subjectwise.engines.pytorch import PyTorchEngine, check_head, read_prefix, shares_prefix
+from subjectwise.engines.pytorch import (
+    NO_TAIL,
+    PyTorchEngine,
+    can_pack,
+    check_head,
+    pays_to_pack,
+    read_packed,
+    read_prefix,
+    read_rows_with_tail,
+    shares_prefix,
+)
 from subjectwise.errors import BaseModelError, DataError
 from subjectwise.labels import MMLU_PRO_LABELS, LabelSet
 from subjectwise.prompt import Prompt
@@ -54,6 +64,46 @@ def test_equal_to_the_plain_path(
     assert np.ptp(fast.log_probs, axis=0).max() > 0.01, "questions must differ for this to show anything"
     if "window" in kind:
         assert not shares_prefix(base.model)
+
+
+@pytest.mark.parametrize("share", [True, False], ids=["shared prefix", "prefix in each row"])
+@pytest.mark.parametrize("kind", list(decoder_configs(600)))
+def test_rows_read_without_padding_are_the_same(tmp_path: Path, tokenizer: Any, kind: str, share: bool) -> None:
+    folder = save_base(tmp_path / "base", decoder_configs(len(tokenizer))[kind], tokenizer)
+    model = PyTorchEngine(load_base(str(folder), device="cpu", dtype="float32").model, []).model
+    rows = [[5, 6, 7], [8], [9, 10, 11, 12, 13, 14, 15], [5, 6, 8]]
+    with torch.inference_mode():
+        prefix = read_prefix(model, list(range(20, 40)), share=share)
+        assert can_pack(model, prefix) == shares_prefix(model)
+        assert can_pack(model, prefix) or kind not in ("llama", "qwen3")
+        if not can_pack(model, prefix):
+            return
+        expected = read_rows_with_tail(model, prefix, rows).last
+        found = read_packed(model, prefix, rows)
+    torch.testing.assert_close(found.last, expected, atol=2e-5, rtol=1e-4)
+    assert found.tail.shape == (4, 0, expected.shape[1])
+    assert pays_to_pack(prefix, rows)
+    assert pays_to_pack(prefix, [[1], [2]]) == share, "rows of one length are padded with nothing"
+    assert not pays_to_pack(prefix, rows[:1])
+    assert not pays_to_pack(prefix, [[1], [1] * 300]), "the fused kernel leaves out half of a long row's products"
+
+
+def test_an_engine_packs_where_it_can(tiny_base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    base = load_base(str(tiny_base), device="cpu", dtype="float32")
+    rows, wanted, read = [[5, 6, 7], [8], [9, 10, 11]], [[1, 2]], []
+    spied = lambda *arguments: read.append(arguments) or read_packed(*arguments)  # noqa: E731
+    monkeypatch.setattr("subjectwise.engines.pytorch.read_packed", spied)
+    engine = PyTorchEngine(base.model, [])
+    (packed,) = engine.token_log_probs(rows, NO_TAIL, wanted)
+    assert len(read) == 1
+    # Attention that is not ours knows nothing of it, and is asked for padded rows.
+    monkeypatch.setattr(
+        "subjectwise.engines.pytorch.prefer_grouped", lambda model: model.set_attn_implementation("sdpa")
+    )
+    fused = PyTorchEngine(base.model, [])
+    (padded,) = fused.token_log_probs(rows, NO_TAIL, wanted)
+    assert len(read) == 1 and fused.padding_per_batch < engine.padding_per_batch
+    torch.testing.assert_close(packed, padded, atol=2e-5, rtol=1e-4)
 
 
 def test_seventy_seven_labels_that_begin_alike(tiny_base: Path) -> None:

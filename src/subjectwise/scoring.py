@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from subjectwise.engines.pytorch import PyTorchEngine, Tail
+from subjectwise.engines.pytorch import PADDING, PyTorchEngine, Tail
 from subjectwise.errors import BaseModelError, DataError
 from subjectwise.labels import LabelSet
 from subjectwise.prompt import Prompt
@@ -55,6 +55,11 @@ class Engine(Protocol):
 
     @property
     def tokens_per_batch(self) -> int: ...
+
+    @property
+    def padding_per_batch(self) -> int:
+        """Tokens of padding in a batch that cost as much as another batch would, about."""
+        ...
 
     def token_log_probs(
         self, rows: Sequence[Sequence[int]], tail: Tail, wanted: Sequence[Sequence[int]]
@@ -158,7 +163,7 @@ def score(
     """
     summed = np.empty((len(rows), len(trie.paths)))
     extra = len(trie.tail.ids)
-    for batch in length_batches([len(row) for row in rows], engine.tokens_per_batch, extra):
+    for batch in length_batches([len(row) for row in rows], engine.tokens_per_batch, extra, engine.padding_per_batch):
         log_probs = engine.token_log_probs([rows[i] for i in batch], trie.tail, trie.wanted)
         summed[batch] = trie.gather(log_probs)
         if on_progress:
@@ -208,22 +213,20 @@ def normalise(summed: FloatArray) -> Scores:
     return Scores(summed - total[:, None], np.minimum(np.exp(total), 1.0))
 
 
-# Tokens of padding in a batch that cost as much as another batch would, about.
-_PADDING = 128
-
-
-def length_batches(lengths: Sequence[int], budget: int, extra: int = 0) -> Iterator[list[int]]:
+def length_batches(
+    lengths: Sequence[int], budget: int, extra: int = 0, most_padding: int = PADDING
+) -> Iterator[list[int]]:
     """Positions in batches of at most `budget` tokens, padding and `extra` tokens a row counted; one row at least.
 
     The longest come first, so that a batch that does not fit fails right away rather than near the end. Rows of unlike
-    lengths stand in batches of their own where padding them would cost more.
+    lengths stand in batches of their own where padding them would take more than `most_padding` tokens.
     """
     batch: list[int] = []
     widest = padding = 0
     for position in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
         length = lengths[position] + extra
         padding += max(widest - length, 0)
-        if batch and ((len(batch) + 1) * widest > budget or padding > _PADDING):
+        if batch and ((len(batch) + 1) * widest > budget or padding > most_padding):
             yield batch
             batch = []
         if not batch:

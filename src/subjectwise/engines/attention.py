@@ -7,6 +7,8 @@ as well. `benchmarks/speed.py` measures both.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,7 +17,43 @@ from torch import Tensor
 GROUPED = "grouped"
 
 # From this length on the fused kernel is faster, since it leaves out what no token may see.
-_LONG = 256
+LONG = 256
+
+
+@dataclass
+class Packing:
+    """Rows of unlike lengths that stand one behind the other in a single row, without padding.
+
+    Linear layers read no padding then; attention alone fills the rows up, and reads a prefix that all share once.
+
+    Attributes:
+        lengths: of the rows, [rows].
+        start: tokens of the prefix, whose keys and values stand before those of the rows.
+        places: in the single row, of the token at each place of a filled-up row, [rows, longest].
+        row, column: of each token of the single row among the filled-up rows, [tokens].
+        layers: how many layers have attended by it.
+    """
+
+    lengths: Tensor
+    start: int
+    places: Tensor
+    row: Tensor
+    column: Tensor
+    mask: Tensor
+    layers: int = 0
+
+    @classmethod
+    def of(cls, lengths: Sequence[int], start: int, dtype: torch.dtype) -> Packing:
+        sizes = torch.tensor(lengths)
+        longest = int(sizes.max())
+        ends = sizes.cumsum(0)
+        row = torch.repeat_interleave(torch.arange(len(sizes)), sizes)
+        column = torch.arange(int(ends[-1])) - (ends - sizes)[row]
+        # Padding, which stands to the right and is seen by no token, repeats the row's last one.
+        places = (ends - sizes)[:, None] + torch.minimum(torch.arange(longest)[None], sizes[:, None] - 1)
+        unseen = torch.ones(longest, longest, dtype=torch.bool).triu(1)
+        mask = torch.zeros(longest, longest, dtype=dtype).masked_fill(unseen, torch.finfo(dtype).min)
+        return cls(sizes, start, places, row, column, mask)
 
 
 def grouped_attention(
@@ -26,6 +64,7 @@ def grouped_attention(
     attention_mask: Tensor | None,
     scaling: float | None = None,
     dropout: float = 0.0,
+    packing: Packing | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, None]:
     """Scaled dot-product attention as transformers calls it (its `AttentionInterface`).
@@ -34,6 +73,7 @@ def grouped_attention(
         query: [rows, heads, tokens, size].
         key, value: [rows, key heads, keys, size].
         attention_mask: added to the scores, [rows or 1, 1, tokens, keys]; None where every token sees all.
+        packing: how a single row holds many; the mask is then not read.
 
     Returns:
         [rows, tokens, heads, size], and no attention weights.
@@ -41,7 +81,10 @@ def grouped_attention(
     rows, heads, tokens, size = query.shape
     shared, keys = key.shape[1], key.shape[2]
     scale = size**-0.5 if scaling is None else scaling
-    if tokens > _LONG and not torch.is_grad_enabled():
+    if packing is not None:
+        packing.layers += 1
+        return _attend_packed(query[0] * scale, key[0], value[0], packing)[None], None
+    if tokens > LONG and not torch.is_grad_enabled():
         from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
         found: tuple[Tensor, None] = sdpa_attention_forward(
@@ -56,6 +99,35 @@ def grouped_attention(
     weights = torch.nn.functional.dropout(scores.softmax(dim=-1), dropout) if dropout else scores.softmax(dim=-1)
     read = weights.to(value.dtype).view(rows, shared, group * tokens, keys) @ value
     return read.view(rows, heads, tokens, size).transpose(1, 2).contiguous(), None
+
+
+def _attend_packed(query: Tensor, key: Tensor, value: Tensor, packing: Packing) -> Tensor:
+    """Attention within each row and over the prefix, [tokens, heads, size].
+
+    Args:
+        query: scaled, [heads, tokens, size].
+        key, value: [key heads, prefix and tokens, size].
+    """
+    heads, _, size = query.shape
+    shared, start = key.shape[0], packing.start
+    group = heads // shared
+    rows, longest = packing.places.shape
+    places = packing.places.flatten()
+    queries = query.index_select(1, places).view(shared, group, rows, longest, size)
+    queries = queries.transpose(1, 2).reshape(shared, rows, group * longest, size)
+    keys = key[:, start:].index_select(1, places).view(shared, rows, longest, size)
+    values = value[:, start:].index_select(1, places).view(shared, rows, longest, size)
+    scores = (queries @ keys.transpose(2, 3)).view(shared, rows, group, longest, longest) + packing.mask
+    if start:
+        # One product for all rows: the prefix is the same for each.
+        before = queries.view(shared, -1, size) @ key[:, :start].transpose(1, 2)
+        scores = torch.cat([before.view(shared, rows, group, longest, start), scores], dim=-1)
+    weights = scores.softmax(dim=-1).to(value.dtype)
+    read = weights[..., start:].reshape(shared, rows, group * longest, longest) @ values
+    if start:
+        read += (weights[..., :start].reshape(shared, -1, start) @ value[:, :start]).view(read.shape)
+    found = read.view(shared, rows, group, longest, size)[:, packing.row, :, packing.column]
+    return found.reshape(-1, heads, size)
 
 
 def register() -> str:

@@ -17,6 +17,7 @@ from torch import Tensor
 from subjectwise.engines.attention import register
 from subjectwise.engines.pytorch import (
     NO_TAIL,
+    PADDING,
     SHORT_PREFIX,
     OutputHead,
     Prefix,
@@ -66,6 +67,10 @@ class OpenVINOEngine:
     @property
     def tokens_per_batch(self) -> int:
         return tokens_per_batch(torch.device("cpu"))
+
+    @property
+    def padding_per_batch(self) -> int:
+        return PADDING
 
     def token_log_probs(
         self, rows: Sequence[Sequence[int]], tail: Tail, wanted: Sequence[Sequence[int]]

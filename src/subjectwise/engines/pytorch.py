@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from subjectwise.engines.attention import prefer_grouped
+from subjectwise.engines.attention import GROUPED, LONG, Packing, prefer_grouped
 from subjectwise.errors import BaseModelError
 
 # oneDNN, and PyTorch's bridge to it, keep what they have prepared for matrix products of up to 1,024 shapes. Questions
@@ -142,6 +142,51 @@ def read_rows_with_tail(model: Any, prefix: Prefix, rows: Sequence[Sequence[int]
     return inputs.pick(_read_after(decoder, shared, *on_device))
 
 
+def can_pack(model: Any, prefix: Prefix) -> bool:
+    """Whether `read_packed` can read for this model: its layers hand the packing on to attention of our own."""
+    decoder = decoder_of(model)
+    if decoder.config._attn_implementation != GROUPED or not shares_prefix(model):
+        return False
+    packing = _packing(decoder, prefix, [1, 2])
+    _pass_packed(decoder, prefix, [1, 1, 1], packing)
+    return packing.layers == int(decoder.config.num_hidden_layers)
+
+
+def pays_to_pack(prefix: Prefix, rows: Sequence[Sequence[int]]) -> bool:
+    """Whether rows are better read without padding: short ones of unlike lengths, or behind a shared prefix."""
+    lengths = [len(row) for row in rows]
+    unlike = prefix.layers is not None or min(lengths) < max(lengths)
+    return len(rows) > 1 and unlike and max(lengths) + len(prefix.ids) <= LONG
+
+
+def read_packed(model: Any, prefix: Prefix, rows: Sequence[Sequence[int]]) -> Rows:
+    """What `read_rows_with_tail` gives without a tail, by one pass over a single row that holds all rows."""
+    decoder = decoder_of(model)
+    own = rows if prefix.layers is not None else [[*prefix.ids, *row] for row in rows]
+    packing = _packing(decoder, prefix, [len(row) for row in own])
+    hidden = _pass_packed(decoder, prefix, [token for row in own for token in row], packing)
+    last = hidden[packing.lengths.cumsum(0) - 1]
+    return Rows(last, last[:, None][:, :0])
+
+
+def _packing(decoder: Any, prefix: Prefix, lengths: Sequence[int]) -> Packing:
+    return Packing.of(lengths, len(prefix.ids) if prefix.layers is not None else 0, decoder.dtype)
+
+
+def _pass_packed(decoder: Any, prefix: Prefix, tokens: Sequence[int], packing: Packing) -> Tensor:
+    """[tokens, hidden]."""
+    cache = None if prefix.layers is None else prefix_cache(decoder.config, prefix.layers, 1)
+    hidden: Tensor = decoder(
+        input_ids=torch.tensor([tokens]),
+        attention_mask=torch.zeros(1, 1, 1, 1, dtype=decoder.dtype),  # of four dimensions, so that none is made
+        position_ids=packing.column[None] + packing.start,
+        past_key_values=cache,
+        use_cache=cache is not None,
+        packing=packing,
+    ).last_hidden_state
+    return hidden[0]
+
+
 @dataclass(frozen=True)
 class Inputs:
     """A batch of rows, and a tree of tokens after each, as one pass reads them.
@@ -258,6 +303,10 @@ class OutputHead:
         return found
 
 
+# Tokens of padding in a batch that cost as much as another batch would, about.
+PADDING = 128
+
+
 def tokens_per_batch(device: torch.device) -> int:
     """How many tokens are read at once: enough to keep the device busy, few enough for its caches."""
     return 1024 if device.type == "cpu" else 32768
@@ -272,6 +321,11 @@ class PyTorchEngine:
         self._head = OutputHead(model)
         with torch.inference_mode():
             self.prefix = read_prefix(model, prefix_ids, share=len(prefix_ids) >= SHORT_PREFIX)
+            self._packs = can_pack(model, self.prefix)
+
+    @property
+    def padding_per_batch(self) -> int:
+        return 4 * PADDING if self._packs else PADDING
 
     @property
     def tokens_per_batch(self) -> int:
@@ -285,7 +339,10 @@ class PyTorchEngine:
         Returns a float32 tensor [rows, wanted[i]] on the CPU for each i in 0 … len(tail).
         """
         with torch.inference_mode():
-            read = read_rows_with_tail(self.model, self.prefix, rows, tail)
+            if self._packs and not tail.ids and pays_to_pack(self.prefix, rows):
+                read = read_packed(self.model, self.prefix, rows)
+            else:
+                read = read_rows_with_tail(self.model, self.prefix, rows, tail)
             return self._head.log_probs(read, wanted)
 
 
