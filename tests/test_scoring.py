@@ -91,7 +91,11 @@ def test_rows_read_without_padding_are_the_same(tmp_path: Path, tokenizer: Any, 
 def test_an_engine_packs_where_it_can(tiny_base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     base = load_base(str(tiny_base), device="cpu", dtype="float32")
     rows, wanted, read = [[5, 6, 7], [8], [9, 10, 11]], [[1, 2]], []
-    spied = lambda *arguments: read.append(arguments) or read_packed(*arguments)  # noqa: E731
+
+    def spied(*arguments: Any) -> Any:
+        read.append(arguments)
+        return read_packed(*arguments)
+
     monkeypatch.setattr("subjectwise.engines.pytorch.read_packed", spied)
     engine = PyTorchEngine(base.model, [])
     (packed,) = engine.token_log_probs(rows, NO_TAIL, wanted)

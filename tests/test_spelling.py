@@ -70,6 +70,24 @@ def test_of_several_words_the_one_of_most_training_rows_is_meant() -> None:
     assert Speller("en", {"out": 7}).mend("What does the cout say about it?") == "What does the out say about it?"
 
 
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("What is the photosyn thesis of a plant?", "What is the photosynthesis of a plant?"),
+        ("Is it lig ht of a plant?", "Is it light of a plant?"),
+        ("What isthe light ofthe plant?", "What is the light of the plant?"),
+        ("What is thelight of a plant?", "What is the light of a plant?"),
+    ],
+)
+def test_spaces_in_words_and_between_them_are_mended(typed: str, meant: str) -> None:
+    words = dict.fromkeys(("what", "is", "the", "of", "a", "light", "photosynthesis", "plant"), 5)
+    assert Speller("en", words).mend(typed) == meant
+    assert Speller("en", words).mend(meant) == meant
+    assert Speller("en", {}).mend("What is the photosyn thesis of a plant?").count(" ") == 7, (
+        "by words of the rows alone"
+    )
+
+
 def test_words_are_counted_once_a_row_and_from_two_rows_on() -> None:
     assert count_words(["The cell, the cell", "THE law", "a law"]) == {"law": 2, "the": 2}
 

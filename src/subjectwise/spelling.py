@@ -1,7 +1,8 @@
 """Mistyped words as they were meant, by a dictionary and the words of the training rows. Knows text; knows no model.
 
 A word that neither of the two has gives way to the known word that one slip of the fingers makes of it: a letter left
-out, one too many, a wrong one, or two changed about (Norvig 2007, "How to write a spelling corrector").
+out, one too many, a wrong one, or two changed about (Norvig 2007, "How to write a spelling corrector"); or a space put
+in it, or left out after it.
 """
 
 from __future__ import annotations
@@ -10,19 +11,21 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
+from itertools import pairwise
 
 # What pyspellchecker has a dictionary of.
 LANGUAGES = ("ar", "de", "en", "es", "eu", "fa", "fr", "it", "lv", "nl", "pt", "ru")
 
 # A run of letters that is no part of a formula, a command, a name in a program, a file or an address.
-_WORD = re.compile(r"(?<![\w\\@#$/.^{])[^\W\d_]{3,}(?![\w@^(]|[./][^\W_])")
-_ANY_WORD = re.compile(r"[^\W\d_]{3,}")
+_WORD = re.compile(r"(?<![\w\\@#$/.^{])[^\W\d_]+(?![\w@^(]|[./][^\W_])")
+_LETTERS = re.compile(r"[^\W\d_]+")
 _SENTENCE_START = re.compile(r"(?:^|[.?!:]\s+)\W*$")
+_SHORTEST = 3  # letters of a word that is judged by itself
 
 
 def count_words(texts: Iterable[str]) -> dict[str, int]:
     """In how many of the texts each word stands, in lower case, of those in two at least."""
-    counts = Counter(word for text in texts for word in {found.lower() for found in _ANY_WORD.findall(text)})
+    counts = Counter(word for text in texts for word in {found.lower() for found in _LETTERS.findall(text)})
     return {word: count for word, count in sorted(counts.items()) if count > 1}
 
 
@@ -47,11 +50,23 @@ class Speller:
 
     def mend(self, text: str) -> str:
         """`text` with its mistyped words as they were probably meant."""
-        words = {word.lower() for word in _ANY_WORD.findall(text)}
+        words = {word.lower() for word in _LETTERS.findall(text) if len(word) >= _SHORTEST}
         unknown = {word for word in words if not self._knows(word)}
         if not unknown or 2 * len(unknown) > len(words):
             return text
+        text = self._joined(text)
         return _WORD.sub(lambda found: self._in_place(found, unknown), text)
+
+    def _joined(self, text: str) -> str:
+        """`text` without the spaces that make known words unknown."""
+        found, end = [], 0
+        for left, right in pairwise(_WORD.finditer(text)):
+            parts = left.group().lower(), right.group().lower()
+            apart = text[left.end() : right.start()] != " " or left.start() < end
+            if not apart and not all(map(self._knows, parts)) and self._words.get("".join(parts)):
+                found.append(text[end : left.end()])
+                end = right.start()
+        return "".join([*found, text[end:]])
 
     def _in_place(self, found: re.Match[str], unknown: set[str]) -> str:
         word, low = found.group(), found.group().lower()
@@ -61,12 +76,19 @@ class Speller:
             return self._meant(low)
         starts = word[1:].islower() and _SENTENCE_START.search(found.string[max(0, found.start() - 8) : found.start()])
         meant = self._meant(low) if starts else low
-        return word if meant == low else meant.capitalize()
+        return word if meant == low else meant[0].upper() + meant[1:]
 
     def _knows(self, word: str) -> bool:
-        return word in self._words or word in self._checker
+        return word in self._words or (len(word) >= _SHORTEST and word in self._checker)
 
     def _nearest(self, word: str) -> str:
-        edits = self._checker.edit_distance_1(word)
-        known = {edit for edit in edits if len(edit) > 1 and self._knows(edit)}
-        return max(known, key=lambda edit: (self._words.get(edit, 0), self._checker[edit], edit), default=word)
+        edits = {edit for edit in self._checker.edit_distance_1(word) if len(edit) > 1 and self._knows(edit)}
+        near = max(edits, key=lambda edit: (self._words.get(edit, 0), self._checker[edit], edit), default=word)
+        return near if near in self._words else self._apart(word) or near
+
+    def _apart(self, word: str) -> str:
+        """Two words of the training rows that `word` is when read as one; empty where it is none."""
+        cuts = [(word[:place], word[place:]) for place in range(2, len(word) - 1)]
+        rows = {f"{left} {right}": min(self._words.get(left, 0), self._words.get(right, 0)) for left, right in cuts}
+        best = max(rows, key=rows.__getitem__, default="")
+        return best if rows.get(best) else ""
