@@ -33,7 +33,8 @@ class Speller:
     """Puts known words in place of mistyped ones.
 
     Left as they are: names, which have a capital within a sentence; words of one or two letters; formulas, programs
-    and addresses; and a text of which fewer than half of the words are known, since it is of another language.
+    and addresses; and a text of another language, where three words and a third of all are unknown, and fewer than two
+    thirds of those are one slip away from words of the training rows.
 
     Args:
         language: one of `LANGUAGES`.
@@ -52,10 +53,14 @@ class Speller:
         """`text` with its mistyped words as they were probably meant."""
         words = {word.lower() for word in _LETTERS.findall(text) if len(word) >= _SHORTEST}
         unknown = {word for word in words if not self._knows(word)}
-        if not unknown or 2 * len(unknown) > len(words):
+        if not unknown or (3 * len(unknown) >= max(len(words), 9) and self._foreign(unknown)):
             return text
         text = self._joined(text)
         return _WORD.sub(lambda found: self._in_place(found, unknown), text)
+
+    def _foreign(self, unknown: set[str]) -> bool:
+        slips = sum(self._meant(word).partition(" ")[0] in self._words for word in unknown)
+        return 3 * slips < 2 * len(unknown)
 
     def _joined(self, text: str) -> str:
         """`text` without the spaces that make known words unknown."""
