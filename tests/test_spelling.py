@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
+from string import ascii_letters
 from types import SimpleNamespace
 from typing import Any
 
@@ -63,6 +65,15 @@ def test_one_slip_in_a_word_is_mended(speller: Speller, typed: str, meant: str) 
 )
 def test_all_else_stays(speller: Speller, text: str) -> None:
     assert speller.mend(text) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["x" * 50_000, "is " * 9000 + " ".join(f"wrod{letter * 3}" for letter in ascii_letters) * 9]
+)
+def test_no_text_takes_long(speller: Speller, text: str) -> None:
+    started = time.perf_counter()
+    speller.mend(text)
+    assert time.perf_counter() - started < 1
 
 
 def test_of_several_words_the_one_of_most_training_rows_is_meant() -> None:

@@ -20,7 +20,8 @@ LANGUAGES = ("ar", "de", "en", "es", "eu", "fa", "fr", "it", "lv", "nl", "pt", "
 _WORD = re.compile(r"(?<![\w\\@#$/.^{])[^\W\d_]+(?![\w@^(]|[./][^\W_])")
 _LETTERS = re.compile(r"[^\W\d_]+")
 _SENTENCE_START = re.compile(r"(?:^|[.?!:]\s+)\W*$")
-_SHORTEST = 3  # letters of a word that is judged by itself
+_SHORTEST, _LONGEST = 3, 30  # letters of a word that is judged by itself
+_MOST = 128  # unknown words of a text; each costs a millisecond
 
 
 def count_words(texts: Iterable[str]) -> dict[str, int]:
@@ -32,9 +33,10 @@ def count_words(texts: Iterable[str]) -> dict[str, int]:
 class Speller:
     """Puts known words in place of mistyped ones.
 
-    Left as they are: names, which have a capital within a sentence; words of one or two letters; formulas, programs
-    and addresses; and a text of another language, where three words and a third of all are unknown, and fewer than two
-    thirds of those are one slip away from words of the training rows.
+    Left as they are: names, which have a capital within a sentence; words of one or two letters, or of more than 30;
+    formulas, programs and addresses; a text with more than 128 unknown words; and a text of another language, where
+    three words and a third of all are unknown, and fewer than two thirds of those are one slip away from words of the
+    training rows.
 
     Args:
         language: one of `LANGUAGES`.
@@ -51,9 +53,9 @@ class Speller:
 
     def mend(self, text: str) -> str:
         """`text` with its mistyped words as they were probably meant."""
-        words = {word.lower() for word in _LETTERS.findall(text) if len(word) >= _SHORTEST}
+        words = {word.lower() for word in _LETTERS.findall(text) if _SHORTEST <= len(word) <= _LONGEST}
         unknown = {word for word in words if not self._knows(word)}
-        if not unknown or (3 * len(unknown) >= max(len(words), 9) and self._foreign(unknown)):
+        if not 0 < len(unknown) <= _MOST or (3 * len(unknown) >= max(len(words), 9) and self._foreign(unknown)):
             return text
         text = self._joined(text)
         return _WORD.sub(lambda found: self._in_place(found, unknown), text)
