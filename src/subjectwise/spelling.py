@@ -2,7 +2,7 @@
 
 A word that neither of the two has gives way to the known word that one slip of the fingers makes of it: a letter left
 out, one too many, a wrong one, or two changed about (Norvig 2007, "How to write a spelling corrector"); or a space put
-in it, or left out after it.
+in it.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ class Speller:
     """Puts known words in place of mistyped ones.
 
     Left as they are: names, which have a capital within a sentence; words of one or two letters, or of more than 30;
-    formulas, programs and addresses; a text with more than 128 unknown words; and a text of another language, where
-    three words and a third of all are unknown, and fewer than two thirds of those are one slip away from words of the
-    training rows.
+    two words of the training rows that were run together; formulas, programs and addresses; a text with more than 128
+    unknown words; and a text of another language, where three words and a third of all are unknown, and fewer than two
+    thirds of those are one slip away from words of the training rows.
 
     Args:
         language: one of `LANGUAGES`.
@@ -61,7 +61,7 @@ class Speller:
         return _WORD.sub(lambda found: self._in_place(found, unknown), text)
 
     def _foreign(self, unknown: set[str]) -> bool:
-        slips = sum(self._meant(word).partition(" ")[0] in self._words for word in unknown)
+        slips = sum(self._meant(word) in self._words or self._is_two(word) for word in unknown)
         return 3 * slips < 2 * len(unknown)
 
     def _joined(self, text: str) -> str:
@@ -91,11 +91,7 @@ class Speller:
     def _nearest(self, word: str) -> str:
         edits = {edit for edit in self._checker.edit_distance_1(word) if len(edit) > 1 and self._knows(edit)}
         near = max(edits, key=lambda edit: (self._words.get(edit, 0), self._checker[edit], edit), default=word)
-        return near if near in self._words else self._apart(word) or near
+        return word if near not in self._words and self._is_two(word) else near
 
-    def _apart(self, word: str) -> str:
-        """Two words of the training rows that `word` is when read as one; empty where it is none."""
-        cuts = [(word[:place], word[place:]) for place in range(2, len(word) - 1)]
-        rows = {f"{left} {right}": min(self._words.get(left, 0), self._words.get(right, 0)) for left, right in cuts}
-        best = max(rows, key=rows.__getitem__, default="")
-        return best if rows.get(best) else ""
+    def _is_two(self, word: str) -> bool:
+        return any(word[:cut] in self._words and word[cut:] in self._words for cut in range(2, len(word) - 1))
