@@ -288,11 +288,12 @@ def main() -> None:
     server = Server(arguments.model, arguments.dtype)
     throughput = [load(server, expected, clients, arguments.seconds) for clients in CLIENTS]
     throughput.append(load(server, expected, LISTS[0], arguments.seconds, LISTS[1]))
+    # Now, and not at the end: a mix of half an hour is often not alone on its machine.
+    after = offline_rate(classifier, texts, arguments.seconds)
+    few = offline_rate(classifier, texts, arguments.seconds, max(CLIENTS))
     mixed = mix(server, expected, arguments.minutes)
     fuzzed = fuzz(server, arguments.fuzzed)
     stopped = stop_under_load(server, expected, max(CLIENTS))
-    after = offline_rate(classifier, texts, arguments.seconds)
-    few = offline_rate(classifier, texts, arguments.seconds, max(CLIENTS))
     offline = (before + after) / 2
     for row in throughput:
         row["of_offline"] = row["questions_per_second"] / offline
