@@ -19,6 +19,7 @@ from subjectwise.engines.attention import grouped_attention
 from subjectwise.engines.pytorch import (
     NO_TAIL,
     PyTorchEngine,
+    Tail,
     can_pack,
     check_head,
     pays_to_pack,
@@ -106,7 +107,10 @@ def test_an_engine_packs_where_it_can(tiny_base: Path, monkeypatch: pytest.Monke
     )
     fused = PyTorchEngine(base.model, [])
     (padded,) = fused.token_log_probs(rows, NO_TAIL, wanted)
-    assert len(read) == 1 and fused.padding_per_batch < engine.padding_per_batch
+    assert len(read) == 1 and fused.most_padding(9, NO_TAIL) < engine.most_padding(9, NO_TAIL)
+    assert (
+        engine.most_padding(300, NO_TAIL) == engine.most_padding(9, Tail([5], [-1])) == fused.most_padding(9, NO_TAIL)
+    )
     torch.testing.assert_close(packed, padded, atol=2e-5, rtol=1e-4)
 
 

@@ -56,9 +56,8 @@ class Engine(Protocol):
     @property
     def tokens_per_batch(self) -> int: ...
 
-    @property
-    def padding_per_batch(self) -> int:
-        """Tokens of padding in a batch that cost as much as another batch would, about."""
+    def most_padding(self, longest: int, tail: Tail) -> int:
+        """Tokens of padding that cost about as much as another batch, where rows have up to `longest` tokens."""
         ...
 
     def token_log_probs(
@@ -163,7 +162,11 @@ def score(
     """
     summed = np.empty((len(rows), len(trie.paths)))
     extra = len(trie.tail.ids)
-    for batch in length_batches([len(row) for row in rows], engine.tokens_per_batch, extra, engine.padding_per_batch):
+
+    def most_padding(widest: int) -> int:
+        return engine.most_padding(widest - extra, trie.tail)
+
+    for batch in length_batches([len(row) for row in rows], engine.tokens_per_batch, extra, most_padding):
         log_probs = engine.token_log_probs([rows[i] for i in batch], trie.tail, trie.wanted)
         summed[batch] = trie.gather(log_probs)
         if on_progress:
@@ -214,19 +217,20 @@ def normalise(summed: FloatArray) -> Scores:
 
 
 def length_batches(
-    lengths: Sequence[int], budget: int, extra: int = 0, most_padding: int = PADDING
+    lengths: Sequence[int], budget: int, extra: int = 0, most_padding: Callable[[int], int] = lambda widest: PADDING
 ) -> Iterator[list[int]]:
     """Positions in batches of at most `budget` tokens, padding and `extra` tokens a row counted; one row at least.
 
     The longest come first, so that a batch that does not fit fails right away rather than near the end. Rows of unlike
-    lengths stand in batches of their own where padding them would take more than `most_padding` tokens.
+    lengths stand in batches of their own where padding them would take more tokens than `most_padding` says
+    for the longest of them.
     """
     batch: list[int] = []
     widest = padding = 0
     for position in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
         length = lengths[position] + extra
         padding += max(widest - length, 0)
-        if batch and ((len(batch) + 1) * widest > budget or padding > most_padding):
+        if batch and ((len(batch) + 1) * widest > budget or padding > most_padding(widest)):
             yield batch
             batch = []
         if not batch:

@@ -31,6 +31,7 @@ class Packing:
         start: tokens of the prefix, whose keys and values stand before those of the rows.
         places: in the single row, of the token at each place of a filled-up row, [rows, longest].
         row, column: of each token of the single row among the filled-up rows, [tokens].
+        mask: of what a token may not see of its own row, added to the scores, [longest, longest].
         layers: how many layers have attended by it.
     """
 

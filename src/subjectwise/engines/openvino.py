@@ -68,8 +68,7 @@ class OpenVINOEngine:
     def tokens_per_batch(self) -> int:
         return tokens_per_batch(torch.device("cpu"))
 
-    @property
-    def padding_per_batch(self) -> int:
+    def most_padding(self, longest: int, tail: Tail) -> int:
         return PADDING
 
     def token_log_probs(

@@ -152,11 +152,16 @@ def can_pack(model: Any, prefix: Prefix) -> bool:
     return packing.layers == int(decoder.config.num_hidden_layers)
 
 
+def is_short(prefix: Prefix, longest: int) -> bool:
+    """Whether rows of up to `longest` tokens may be packed; of longer ones the fused kernel reads half."""
+    return longest + len(prefix.ids) <= LONG
+
+
 def pays_to_pack(prefix: Prefix, rows: Sequence[Sequence[int]]) -> bool:
     """Whether rows are better read without padding: short ones of unlike lengths, or behind a shared prefix."""
     lengths = [len(row) for row in rows]
     unlike = prefix.layers is not None or min(lengths) < max(lengths)
-    return len(rows) > 1 and unlike and max(lengths) + len(prefix.ids) <= LONG
+    return len(rows) > 1 and unlike and is_short(prefix, max(lengths))
 
 
 def read_packed(model: Any, prefix: Prefix, rows: Sequence[Sequence[int]]) -> Rows:
@@ -323,9 +328,8 @@ class PyTorchEngine:
             self.prefix = read_prefix(model, prefix_ids, share=len(prefix_ids) >= SHORT_PREFIX)
             self._packs = can_pack(model, self.prefix)
 
-    @property
-    def padding_per_batch(self) -> int:
-        return 4 * PADDING if self._packs else PADDING
+    def most_padding(self, longest: int, tail: Tail) -> int:
+        return 4 * PADDING if self._packs and not tail.ids and is_short(self.prefix, longest) else PADDING
 
     @property
     def tokens_per_batch(self) -> int:
