@@ -24,14 +24,14 @@ LONG = 256
 class Packing:
     """Rows of unlike lengths that stand one behind the other in a single row, without padding.
 
-    Linear layers read no padding then; attention alone fills the rows up, and reads a prefix that all share once.
+    Linear layers read no padding then; attention alone fills the rows up.
 
     Attributes:
         lengths: of the rows, [rows].
         start: tokens of the prefix, whose keys and values stand before those of the rows.
         places: in the single row, of the token at each place of a filled-up row, [rows, longest].
         row, column: of each token of the single row among the filled-up rows, [tokens].
-        mask: of what a token may not see of its own row, added to the scores, [longest, longest].
+        mask: of what a token may not see of its own row, added to the scores, [longest, prefix and longest].
         layers: how many layers have attended by it.
     """
 
@@ -52,8 +52,8 @@ class Packing:
         column = torch.arange(int(ends[-1])) - (ends - sizes)[row]
         # Padding, which stands to the right and is seen by no token, repeats the row's last one.
         places = (ends - sizes)[:, None] + torch.minimum(torch.arange(longest)[None], sizes[:, None] - 1)
-        unseen = torch.ones(longest, longest, dtype=torch.bool).triu(1)
-        mask = torch.zeros(longest, longest, dtype=dtype).masked_fill(unseen, torch.finfo(dtype).min)
+        unseen = torch.ones(longest, start + longest, dtype=torch.bool).triu(start + 1)
+        mask = torch.zeros(unseen.shape, dtype=dtype).masked_fill(unseen, torch.finfo(dtype).min)
         return cls(sizes, start, places, row, column, mask)
 
 
@@ -84,7 +84,7 @@ def grouped_attention(
     scale = size**-0.5 if scaling is None else scaling
     if packing is not None:
         packing.layers += 1
-        return _attend_packed(query[0] * scale, key[0], value[0], packing)[None], None
+        return _attend_packed(query[0], key[0], value[0], packing, scale)[None], None
     if tokens > LONG and not torch.is_grad_enabled():
         from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
@@ -102,31 +102,31 @@ def grouped_attention(
     return read.view(rows, heads, tokens, size).transpose(1, 2).contiguous(), None
 
 
-def _attend_packed(query: Tensor, key: Tensor, value: Tensor, packing: Packing) -> Tensor:
+def _attend_packed(query: Tensor, key: Tensor, value: Tensor, packing: Packing, scale: float) -> Tensor:
     """Attention within each row and over the prefix, [tokens, heads, size].
 
     Args:
-        query: scaled, [heads, tokens, size].
+        query: [heads, tokens, size].
         key, value: [key heads, prefix and tokens, size].
     """
     heads, _, size = query.shape
-    shared, start = key.shape[0], packing.start
+    shared = key.shape[0]
     group = heads // shared
     rows, longest = packing.places.shape
     places = packing.places.flatten()
     queries = query.index_select(1, places).view(shared, group, rows, longest, size)
-    queries = queries.transpose(1, 2).reshape(shared, rows, group * longest, size)
-    keys = key[:, start:].index_select(1, places).view(shared, rows, longest, size)
-    values = value[:, start:].index_select(1, places).view(shared, rows, longest, size)
-    scores = (queries @ keys.transpose(2, 3)).view(shared, rows, group, longest, longest) + packing.mask
-    if start:
-        # One product for all rows: the prefix is the same for each.
-        before = queries.view(shared, -1, size) @ key[:, :start].transpose(1, 2)
-        scores = torch.cat([before.view(shared, rows, group, longest, start), scores], dim=-1)
-    weights = scores.softmax(dim=-1).to(value.dtype)
-    read = weights[..., start:].reshape(shared, rows, group * longest, longest) @ values
-    if start:
-        read += (weights[..., :start].reshape(shared, -1, start) @ value[:, :start]).view(read.shape)
+    queries = queries.transpose(1, 2).reshape(shared * rows, group * longest, size)
+
+    def filled_up(part: Tensor) -> Tensor:
+        """[key heads * rows, prefix and longest, size]. A copy of the prefix for each row costs less than to read it
+        apart, whose scores would have to be copied beside the others."""
+        before, own = part[:, None, : packing.start], part[:, packing.start :].index_select(1, places)
+        own = own.view(shared, rows, longest, size)
+        return torch.cat([before.expand(-1, rows, -1, -1), own], dim=2).flatten(0, 1)
+
+    mask = packing.mask.repeat(group, 1)[None]
+    scores = torch.baddbmm(mask, queries, filled_up(key).transpose(1, 2), alpha=scale)
+    read = scores.softmax(dim=-1) @ filled_up(value)
     found = read.view(shared, rows, group, longest, size)[:, packing.row, :, packing.column]
     return found.reshape(-1, heads, size)
 

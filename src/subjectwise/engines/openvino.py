@@ -59,7 +59,7 @@ class OpenVINOEngine:
             )
         model.eval().set_attn_implementation(register())
         with torch.inference_mode():
-            self._head = OutputHead(model)
+            self._head = OutputHead(model, precision)
             self.prefix = read_prefix(model, prefix_ids, share=len(prefix_ids) >= SHORT_PREFIX)
         self._compiled = _compile(openvino, _Reader(model, self.prefix), precision)
         self._own = threading.local()
