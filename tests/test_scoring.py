@@ -18,7 +18,9 @@ from subjectwise.base_models import load_base
 from subjectwise.engines.attention import grouped_attention
 from subjectwise.engines.pytorch import (
     NO_TAIL,
+    OutputHead,
     PyTorchEngine,
+    Rows,
     Tail,
     can_pack,
     check_head,
@@ -86,6 +88,7 @@ def test_rows_read_without_padding_are_the_same(tmp_path: Path, tokenizer: Any, 
     assert pays_to_pack(prefix, rows)
     assert pays_to_pack(prefix, [[1], [2]]) == share, "rows of one length are padded with nothing"
     assert not pays_to_pack(prefix, rows[:1])
+    assert pays_to_pack(prefix, [[1], [1] * 250]) == share, "the prefix is not read with each row where it is shared"
     assert not pays_to_pack(prefix, [[1], [1] * 300]), "the fused kernel leaves out half of a long row's products"
 
 
@@ -112,6 +115,26 @@ def test_an_engine_packs_where_it_can(tiny_base: Path, monkeypatch: pytest.Monke
         engine.most_padding(300, NO_TAIL) == engine.most_padding(9, Tail([5], [-1])) == fused.most_padding(9, NO_TAIL)
     )
     torch.testing.assert_close(packed, padded, atol=2e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("cap", [None, 8.0], ids=["plain", "soft cap"])
+@pytest.mark.parametrize("bias", [False, True])
+def test_log_probs_of_half_precision_weights_are_those_of_float32(bias: bool, cap: float | None) -> None:
+    torch.manual_seed(0)
+    layer = torch.nn.Linear(32, 4000, bias=bias, dtype=torch.bfloat16)
+    torch.nn.init.normal_(layer.weight)
+    head = OutputHead(
+        SimpleNamespace(get_output_embeddings=lambda: layer, config=SimpleNamespace(final_logit_softcapping=cap))
+    )
+    hidden = torch.randn(5, 3, 32, dtype=torch.bfloat16)
+    wanted = [[7, 3999, 0], [11], [2, 5]]
+    with torch.inference_mode():
+        expected = head.logits(hidden).log_softmax(-1)
+        found = head.log_probs(Rows(hidden[:, 0], hidden[:, 1:]), wanted)
+    for place, tokens in enumerate(wanted):
+        right = expected[:, place, tokens]
+        torch.testing.assert_close(found[place], right, atol=0.06, rtol=0)  # bfloat16 rounds a logit of 20 by so much
+        torch.testing.assert_close(found[place].diff(), right.diff(), atol=1e-5, rtol=1e-5)
 
 
 def test_seventy_seven_labels_that_begin_alike(tiny_base: Path) -> None:

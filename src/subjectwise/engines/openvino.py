@@ -1,7 +1,7 @@
 """The OpenVINO engine: the same pass as PyTorch's, compiled for this machine's CPU. Knows token ids; knows no labels.
 
 The model is traced once, the prefix's keys and values with it as constants; OpenVINO then joins operations and lays
-the weights out for the processor. The output head stays in PyTorch and float32. `benchmarks/speed.py` measures both.
+the weights out for the processor. The output head stays in PyTorch. `benchmarks/speed.py` measures both.
 """
 
 from __future__ import annotations
