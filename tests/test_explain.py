@@ -119,6 +119,7 @@ def test_no_other_label_is_named() -> None:
     assert not _names_any("computer science it is", ["science"], "computer science")
     assert _first_sentence(" e.g it moves at 3.5 m/s. And then") == "e.g it moves at 3.5 m/s."
     assert _first_sentence("it was cut off,") == "it was cut off."
+    assert _first_sentence("it is so.**Created Question**") == "it is so."
     assert _first_sentence("\n") == ""
 
 

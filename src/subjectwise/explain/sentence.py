@@ -21,6 +21,9 @@ _SHOWN = 600
 # A run of more words than these is no telling word.
 _FEW = 3
 
+# What may follow a full stop: nothing, a space, or the markup that a model begins something else with.
+_AFTER_A_SENTENCE = ("", *" *#<[|")
+
 _SHOTS = (
     (
         "How do neurons transmit signals?",
@@ -99,9 +102,7 @@ def _shot(question: str, label: str, words: str) -> str:
 def _first_sentence(text: str) -> str:
     """The first sentence of `text`, closed with a full stop; what was cut off at the last token included."""
     line = text.strip().split("\n", 1)[0]
-    end = next(
-        (place for place in range(len(line)) if line[place] in ".!?" and line[place + 1 : place + 2] in ("", " ")), -1
-    )
+    end = next((i for i in range(len(line)) if line[i] in ".!?" and line[i + 1 : i + 2] in _AFTER_A_SENTENCE), -1)
     if end >= 0:
         return line[: end + 1]
     return line.rstrip(" ,;:") + "." if line else ""
