@@ -169,7 +169,7 @@ def labels(source: str, bases: Mapping[str, str]) -> dict[str, Any]:
             "sums_to_one": bool(np.allclose(answers.sum(axis=1), 1)),
             "questions_per_second": len(asked) / seconds,
         }
-    model = train("support", "small", requests.path, "--set", "training.epochs=6")
+    model = train("support", "small", requests.path, "--set", "training.epochs=12")
     for name, predictor in (("trained, small", model), ("TF-IDF + linear SVM", "baseline:tfidf-svm")):
         report = read_report(evaluate(REPORTS / f"support-{name.split(',')[0]}", predictor, requests.path))
         found[f"12 kinds of support request, {name}"] = {
