@@ -118,7 +118,7 @@ def bare_pass(plan: dict[str, Any]) -> Answer:
 
     from subjectwise.base_models import choose_dtype, load_base
     from subjectwise.engines.openvino import OpenVINOEngine
-    from subjectwise.engines.pytorch import NO_TAIL
+    from subjectwise.engines.reading import NO_TAIL
     from subjectwise.scoring import length_batches
 
     base = load_base(plan["merged"], dtype="float32")

@@ -18,7 +18,7 @@ from conftest import TINY_SETTINGS, make_rows, needs_base, save_base, save_rando
 from subjectwise.base_models import Base, load_base
 from subjectwise.classifier import Classifier
 from subjectwise.data.split import open_split
-from subjectwise.engines.pytorch import check_head
+from subjectwise.engines.output_head import check_head
 from subjectwise.errors import BaseModelError, RecipeError
 from subjectwise.model_folder import load_model
 from subjectwise.prompt import Prompt

@@ -16,14 +16,13 @@ import torch
 from conftest import decoder_configs, make_rows, save_base
 from subjectwise.base_models import load_base
 from subjectwise.engines.attention import grouped_attention
-from subjectwise.engines.pytorch import (
+from subjectwise.engines.output_head import OutputHead, check_head
+from subjectwise.engines.pytorch import PyTorchEngine
+from subjectwise.engines.reading import (
     NO_TAIL,
-    OutputHead,
-    PyTorchEngine,
     Rows,
     Tail,
     can_pack,
-    check_head,
     pays_to_pack,
     read_packed,
     read_prefix,

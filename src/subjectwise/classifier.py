@@ -17,7 +17,7 @@ from sklearn.exceptions import NotFittedError
 from subjectwise.base_models import choose_dtype, load_base
 from subjectwise.calibration import apply_temperature, correct_prior
 from subjectwise.decision import ALWAYS_ONE, Decision, decide
-from subjectwise.engines.pytorch import check_head
+from subjectwise.engines.output_head import check_head
 from subjectwise.errors import DataError, ModelFolderError
 from subjectwise.explain.evidence import ROUNDS, find_evidence
 from subjectwise.explain.sentence import SentenceWriter

@@ -21,7 +21,7 @@ import torch
 from subjectwise.adapter import CONFIG_FILE as ADAPTER_CONFIG
 from subjectwise.adapter import WEIGHTS_FILE, merge_adapter
 from subjectwise.base_models import EMBEDDED, EMBEDDED_NAME, Base, BaseInfo, choose_dtype, load_base
-from subjectwise.engines.pytorch import check_head
+from subjectwise.engines.output_head import check_head
 from subjectwise.errors import DataError, ModelFolderError, RecipeError
 from subjectwise.files import read_json, write_json
 from subjectwise.heads import INSTRUCTION_TEMPLATE, HeadScorer, head_weights, prepare_head

@@ -12,7 +12,8 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from subjectwise.engines.pytorch import PADDING, PyTorchEngine, Tail
+from subjectwise.engines.pytorch import PADDING, PyTorchEngine
+from subjectwise.engines.reading import Tail
 from subjectwise.errors import BaseModelError, DataError
 from subjectwise.labels import LabelSet
 from subjectwise.prompt import Prompt

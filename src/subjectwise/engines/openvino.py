@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 
 from subjectwise.engines.attention import register
-from subjectwise.engines.pytorch import (
+from subjectwise.engines.output_head import OutputHead
+from subjectwise.engines.pytorch import PADDING, tokens_per_batch
+from subjectwise.engines.reading import (
     NO_TAIL,
-    PADDING,
     SHORT_PREFIX,
-    OutputHead,
     Prefix,
     Rows,
     Tail,
@@ -28,7 +28,6 @@ from subjectwise.engines.pytorch import (
     prefix_cache,
     read_prefix,
     shares_prefix,
-    tokens_per_batch,
 )
 from subjectwise.errors import BaseModelError
 

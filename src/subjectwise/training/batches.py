@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from subjectwise.engines.pytorch import OutputHead, read_prefix, read_rows
+from subjectwise.engines.output_head import OutputHead
+from subjectwise.engines.reading import read_prefix, read_rows
 from subjectwise.heads import HeadScorer
 from subjectwise.labels import LabelSet
 from subjectwise.perturb import augmented

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from subjectwise.adapter import WEIGHTS_FILE
 from subjectwise.base_models import Base, load_base
-from subjectwise.engines.pytorch import SHORT_PREFIX, check_head, shares_prefix
+from subjectwise.engines.output_head import check_head
+from subjectwise.engines.reading import SHORT_PREFIX, shares_prefix
 from subjectwise.errors import ModelFolderError, RecipeError
 from subjectwise.heads import HeadScorer, head_modules, head_weights, prepare_head, unwrapped
 from subjectwise.labels import LabelSet

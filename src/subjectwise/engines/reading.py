@@ -1,0 +1,281 @@
+"""From token ids to hidden states: one forward pass over rows, behind a cached prefix. Knows no strings and no labels.
+
+Training reads rows through the same functions, so that what is trained is what is scored.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from subjectwise.engines.attention import GROUPED, LONG, Packing
+
+# oneDNN, and PyTorch's bridge to it, keep what they have prepared for matrix products of up to 1,024 shapes. Questions
+# come in ever new shapes, for which a server would grow by a sixth; one pass asks for about twenty.
+for _variable in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY"):
+    os.environ.setdefault(_variable, "64")
+
+# Below this many tokens a prefix costs less to read with every row than to keep apart.
+SHORT_PREFIX = 16
+
+
+@dataclass(frozen=True)
+class Prefix:
+    """The prompt's constant start, and its keys and values where the model can share them.
+
+    `layers` holds a pair [1, heads, prefix, head size] a layer, never mutated. It is None where nothing is
+    shared; each row is then read with the prefix in front of it.
+    """
+
+    ids: list[int]
+    layers: list[tuple[Tensor, Tensor]] | None
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The hidden states of a batch of rows.
+
+    Attributes:
+        last: at each row's last token, [rows, hidden].
+        tail: at each token of the tail, [rows, tail, hidden].
+    """
+
+    last: Tensor
+    tail: Tensor
+
+
+@dataclass(frozen=True)
+class Tail:
+    """A tree of tokens that is read after every row: for each its id, and its parent's place in the tail or -1."""
+
+    ids: list[int]
+    parents: list[int]
+
+    def depths(self) -> list[int]:
+        found: list[int] = []
+        for parent in self.parents:
+            found.append(0 if parent < 0 else found[parent] + 1)
+        return found
+
+    def paths(self) -> list[list[int]]:
+        """The ids from the row to each token, itself included."""
+        found: list[list[int]] = []
+        for token, parent in zip(self.ids, self.parents, strict=True):
+            found.append([*(found[parent] if parent >= 0 else []), token])
+        return found
+
+    def visible(self) -> Tensor:
+        """[tail, tail], true where a token sees another: itself and its ancestors."""
+        seen = torch.eye(len(self.ids), dtype=torch.bool)
+        for place, parent in enumerate(self.parents):
+            if parent >= 0:
+                seen[place] |= seen[parent]
+        return seen
+
+
+NO_TAIL = Tail([], [])
+
+
+def decoder_of(model: Any) -> Any:
+    """The model without its output head; under PEFT the adapted layers are inside it."""
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return inner.get_decoder()
+
+
+def shares_prefix(model: Any) -> bool:
+    """Whether every layer keeps keys and values for the whole text: no sliding window, no recurrent state."""
+    from transformers.cache_utils import DynamicCache, DynamicLayer
+
+    layers = DynamicCache(config=decoder_of(model).config).layers
+    return bool(layers) and all(type(layer) is DynamicLayer for layer in layers)
+
+
+def read_prefix(model: Any, ids: Sequence[int], share: bool = True) -> Prefix:
+    """Reads the prefix once. Gradients flow through it where they are enabled."""
+    from transformers.cache_utils import DynamicCache
+
+    ids = list(ids)
+    if not share or not ids or not shares_prefix(model):
+        return Prefix(ids, None)
+    decoder = decoder_of(model)
+    cache = DynamicCache(config=decoder.config)
+    tokens = torch.tensor([ids], device=decoder.device)  # [1, prefix]
+    decoder(input_ids=tokens, past_key_values=cache, use_cache=True)
+    return Prefix(ids, [(layer.keys, layer.values) for layer in cache.layers])
+
+
+def read_rows(model: Any, prefix: Prefix, rows: Sequence[Sequence[int]]) -> Tensor:
+    """Hidden states of right-padded rows, [rows, longest, hidden]; without those of the prefix.
+
+    Padding stands to the right, where no token of the row sees it.
+    """
+    decoder = decoder_of(model)
+    start = len(prefix.ids)
+    if prefix.layers is None:
+        tokens = _padded([[*prefix.ids, *row] for row in rows], decoder.device)  # [rows, prefix + longest]
+        hidden: Tensor = decoder(input_ids=tokens, use_cache=False).last_hidden_state
+        return hidden[:, start:]
+    tokens = _padded(rows, decoder.device)  # [rows, longest]
+    return _read_after(decoder, prefix, tokens, _positions(tokens, start), torch.ones_like(tokens))
+
+
+def read_rows_with_tail(model: Any, prefix: Prefix, rows: Sequence[Sequence[int]], tail: Tail = NO_TAIL) -> Rows:
+    """The hidden states that scoring reads: each row's last, and those of a tree of tokens after the row.
+
+    All branches of the tree are read in the same pass; the mask lets each see the row and its own ancestors.
+    """
+    alone = prefix.layers is None and not tail.ids  # the model's own causal mask will do, which fused kernels know
+    if alone or not shares_prefix(model):
+        # One mask cannot serve layers with windows and layers without; each branch becomes a row of its own.
+        last, *places = [_last_states(model, prefix, [[*row, *path] for row in rows]) for path in [[], *tail.paths()]]
+        return Rows(last, torch.stack(places, dim=1) if places else last[:, None][:, :0])
+    decoder = decoder_of(model)
+    inputs = arrange(prefix, rows, tail, decoder.dtype)
+    shared = prefix if prefix.layers is not None else Prefix([], None)
+    on_device = (part.to(decoder.device) for part in (inputs.tokens, inputs.positions, inputs.mask))
+    return inputs.pick(_read_after(decoder, shared, *on_device))
+
+
+def can_pack(model: Any, prefix: Prefix) -> bool:
+    """Whether `read_packed` can read for this model: its layers hand the packing on to attention of our own."""
+    decoder = decoder_of(model)
+    if decoder.config._attn_implementation != GROUPED or not shares_prefix(model):
+        return False
+    packing = _packing(decoder, prefix, [1, 2])
+    _pass_packed(decoder, prefix, [1, 1, 1], packing)
+    return packing.layers == int(decoder.config.num_hidden_layers)
+
+
+def is_short(prefix: Prefix, longest: int) -> bool:
+    """Whether rows of up to `longest` tokens may be packed; of longer ones the fused kernel reads half."""
+    return longest + (len(prefix.ids) if prefix.layers is None else 0) <= LONG
+
+
+def pays_to_pack(prefix: Prefix, rows: Sequence[Sequence[int]]) -> bool:
+    """Whether rows are better read without padding: short ones of unlike lengths, or behind a shared prefix."""
+    lengths = [len(row) for row in rows]
+    unlike = prefix.layers is not None or min(lengths) < max(lengths)
+    return len(rows) > 1 and unlike and is_short(prefix, max(lengths))
+
+
+def read_packed(model: Any, prefix: Prefix, rows: Sequence[Sequence[int]]) -> Rows:
+    """What `read_rows_with_tail` gives without a tail, by one pass over a single row that holds all rows."""
+    decoder = decoder_of(model)
+    own = rows if prefix.layers is not None else [[*prefix.ids, *row] for row in rows]
+    packing = _packing(decoder, prefix, [len(row) for row in own])
+    hidden = _pass_packed(decoder, prefix, [token for row in own for token in row], packing)
+    last = hidden[packing.lengths.cumsum(0) - 1]
+    return Rows(last, last[:, None][:, :0])
+
+
+def _packing(decoder: Any, prefix: Prefix, lengths: Sequence[int]) -> Packing:
+    return Packing.of(lengths, len(prefix.ids) if prefix.layers is not None else 0, decoder.dtype)
+
+
+def _pass_packed(decoder: Any, prefix: Prefix, tokens: Sequence[int], packing: Packing) -> Tensor:
+    """[tokens, hidden]."""
+    cache = None if prefix.layers is None else prefix_cache(decoder.config, prefix.layers, 1)
+    hidden: Tensor = decoder(
+        input_ids=torch.tensor([tokens]),
+        attention_mask=torch.zeros(1, 1, 1, 1, dtype=decoder.dtype),  # of four dimensions, so that none is made
+        position_ids=packing.column[None] + packing.start,
+        past_key_values=cache,
+        use_cache=cache is not None,
+        packing=packing,
+    ).last_hidden_state
+    return hidden[0]
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """A batch of rows, and a tree of tokens after each, as one pass reads them.
+
+    Attributes:
+        tokens: padded rows and the tail, [rows, tokens].
+        positions: of each token in its text, [rows, tokens].
+        mask: added to attention scores, [rows, 1, tokens, keys], the prefix's keys first; one mask for all rows
+            where there is no tail, [1, 1, tokens, keys].
+        lengths: of the rows, [rows].
+        longest: of them.
+    """
+
+    tokens: Tensor
+    positions: Tensor
+    mask: Tensor
+    lengths: Tensor
+    longest: int
+
+    def pick(self, hidden: Tensor) -> Rows:
+        """From the hidden states of all tokens, [rows, tokens, hidden], those that scoring reads."""
+        return Rows(hidden[torch.arange(len(self.lengths)), self.lengths - 1], hidden[:, self.longest :])
+
+
+def arrange(prefix: Prefix, rows: Sequence[Sequence[int]], tail: Tail, dtype: torch.dtype) -> Inputs:
+    """Rows, and a tail after each, for one pass; behind the prefix, or with it where it is not shared."""
+    own = rows if prefix.layers is not None else [[*prefix.ids, *row] for row in rows]
+    start = len(prefix.ids) if prefix.layers is not None else 0
+    lengths = torch.tensor([len(row) for row in own])
+    text = _padded(own, torch.device("cpu"))  # [rows, longest]
+    longest, size = text.shape[1], len(tail.ids)
+    tokens = torch.cat([text, torch.tensor([tail.ids], dtype=torch.long).expand(len(own), -1)], dim=1)
+    tail_positions = lengths[:, None] + torch.tensor(tail.depths(), dtype=torch.long)[None]  # [rows, tail]
+    positions = torch.cat([torch.arange(longest).expand(len(own), -1), tail_positions], dim=1) + start
+    seen = torch.zeros(len(own) if size else 1, longest + size, start + longest + size, dtype=torch.bool)
+    seen[:, :, :start] = True
+    seen[:, :longest, start : start + longest] = torch.ones(longest, longest, dtype=torch.bool).tril()
+    if size:
+        seen[:, longest:, start : start + longest] = (torch.arange(longest)[None] < lengths[:, None])[:, None]
+        seen[:, longest:, start + longest :] = tail.visible()
+    mask = torch.zeros(seen.shape, dtype=dtype).masked_fill(~seen, torch.finfo(dtype).min)
+    return Inputs(tokens, positions, mask[:, None], lengths, longest)
+
+
+def _last_states(model: Any, prefix: Prefix, rows: Sequence[Sequence[int]]) -> Tensor:
+    """The hidden state of each row's last token, [rows, hidden]."""
+    hidden = read_rows(model, prefix, rows)
+    return hidden[torch.arange(len(rows)), torch.tensor([len(row) for row in rows]) - 1]
+
+
+def _read_after(decoder: Any, prefix: Prefix, tokens: Tensor, positions: Tensor, mask: Tensor) -> Tensor:
+    """One pass over `tokens` with the prefix's keys and values in front. `mask` is [rows, tokens] or 4-dimensional."""
+    cache = None
+    if prefix.layers is not None:
+        cache = prefix_cache(decoder.config, prefix.layers, len(tokens))
+        if mask.ndim == 2:
+            mask = torch.cat([mask.new_ones(len(tokens), len(prefix.ids)), mask], dim=1)
+    hidden: Tensor = decoder(
+        input_ids=tokens,
+        attention_mask=mask,
+        position_ids=positions,
+        past_key_values=cache,
+        use_cache=cache is not None,
+    ).last_hidden_state
+    return hidden
+
+
+def prefix_cache(config: Any, layers: Sequence[tuple[Tensor, Tensor]], rows: int) -> Any:
+    """A cache in which each of `rows` rows has the prefix's keys and values: views, which no row changes.
+
+    What a row adds is appended to a copy.
+    """
+    from transformers.cache_utils import DynamicCache
+
+    cache = DynamicCache(config=config)
+    for layer, (keys, values) in zip(cache.layers, layers, strict=True):
+        layer.lazy_initialization(keys, values)
+        layer.keys, layer.values = keys.expand(rows, -1, -1, -1), values.expand(rows, -1, -1, -1)
+    return cache
+
+
+def _padded(rows: Sequence[Sequence[int]], device: torch.device) -> Tensor:
+    """[rows, longest]; padded with 0, which no token of a row sees."""
+    return torch.nn.utils.rnn.pad_sequence([torch.tensor(row) for row in rows], batch_first=True).to(device)
+
+
+def _positions(tokens: Tensor, start: int) -> Tensor:
+    return (torch.arange(tokens.shape[1], device=tokens.device) + start).expand(len(tokens), -1)
