@@ -18,6 +18,7 @@ from torch import Tensor
 from subjectwise.base_models import Base, is_encoder
 from subjectwise.engines.attention import prefer_grouped
 from subjectwise.engines.pytorch import tokens_per_batch
+from subjectwise.engines.reading import unwrapped
 from subjectwise.errors import BaseModelError, QuestionError, RecipeError
 from subjectwise.labels import LabelSet
 from subjectwise.prompt import cut_middle, question_text
@@ -153,11 +154,6 @@ class HeadScorer:
         if self._precision == torch.float32 or self.model.dtype != torch.float32:
             return nullcontext()
         return torch.autocast(self.model.device.type, dtype=self._precision)
-
-
-def unwrapped(model: Any) -> Any:
-    """The model inside PEFT's wrapper."""
-    return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 def head_modules(base: Base) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from subjectwise.engines.reading import Rows, decoder_of
+from subjectwise.engines.reading import Rows, decoder_of, unwrapped
 from subjectwise.errors import BaseModelError
 
 
@@ -24,7 +24,7 @@ class OutputHead:
     """
 
     def __init__(self, model: Any, precision: torch.dtype | None = None) -> None:
-        inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+        inner = unwrapped(model)
         head = inner.get_output_embeddings()
         self._weight = head.weight if precision is None else head.weight.to(precision)
         self._bias = head.bias
@@ -34,8 +34,7 @@ class OutputHead:
         """Logits in float32 of `tokens`, or of the whole vocabulary, [..., tokens]; `hidden` is [..., hidden]."""
         chosen = slice(None) if tokens is None else list(tokens)
         weight, bias = self._weight[chosen].float(), None if self._bias is None else self._bias[chosen].float()
-        with torch.autocast(hidden.device.type, enabled=False):
-            return self._capped(torch.nn.functional.linear(hidden.float(), weight, bias))
+        return self._capped(_product(hidden, weight, bias))
 
     def log_probs(self, read: Rows, wanted: Sequence[Sequence[int]]) -> list[Tensor]:
         """Log-probabilities of the `wanted` tokens after the rows, then after each tail token; each [rows, wanted]."""
@@ -47,8 +46,7 @@ class OutputHead:
 
     def _log_sum(self, hidden: Tensor, tokens: Sequence[int], chosen: Tensor) -> Tensor:
         """The logarithm of the sum of exponentials over the vocabulary, [rows]; `chosen` are the logits of `tokens`."""
-        weight, bias = self._weight, None if self._bias is None else self._bias.to(self._weight.dtype)
-        logits = torch.nn.functional.linear(hidden.to(weight.dtype), weight, bias)  # [rows, vocabulary]
+        logits = _product(hidden, self._weight, self._bias)  # [rows, vocabulary]
         places = torch.tensor(tokens, device=logits.device)
         at_once = 1 if logits.device.type == "cpu" else 64  # which stay in the CPU's caches
         found = []
@@ -59,6 +57,13 @@ class OutputHead:
 
     def _capped(self, logits: Tensor) -> Tensor:
         return logits if self._cap is None else torch.tanh(logits / self._cap) * self._cap
+
+
+def _product(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """In the precision of `weight`, whatever autocast stands around."""
+    with torch.autocast(hidden.device.type, enabled=False):
+        bias = None if bias is None else bias.to(weight.dtype)
+        return torch.nn.functional.linear(hidden.to(weight.dtype), weight, bias)
 
 
 def check_head(model: Any) -> None:

@@ -81,10 +81,14 @@ class Tail:
 NO_TAIL = Tail([], [])
 
 
+def unwrapped(model: Any) -> Any:
+    """The model inside PEFT's wrapper."""
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
+
+
 def decoder_of(model: Any) -> Any:
     """The model without its output head; under PEFT the adapted layers are inside it."""
-    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
-    return inner.get_decoder()
+    return unwrapped(model).get_decoder()
 
 
 def shares_prefix(model: Any) -> bool:

@@ -13,9 +13,9 @@ from torch import Tensor
 from subjectwise.adapter import WEIGHTS_FILE
 from subjectwise.base_models import Base, load_base
 from subjectwise.engines.output_head import check_head
-from subjectwise.engines.reading import SHORT_PREFIX, shares_prefix
+from subjectwise.engines.reading import SHORT_PREFIX, shares_prefix, unwrapped
 from subjectwise.errors import ModelFolderError, RecipeError
-from subjectwise.heads import HeadScorer, head_modules, head_weights, prepare_head, unwrapped
+from subjectwise.heads import HeadScorer, head_modules, head_weights, prepare_head
 from subjectwise.labels import LabelSet
 from subjectwise.model_folder import check_base, load_tokenizer, read_config
 from subjectwise.prompt import Prompt
