@@ -13,6 +13,7 @@ ROOT = Path(subjectwise.__file__).parent
 ORDER = [
     "errors",
     "files",
+    "progress",
     "labels",
     "records",
     "perturb",

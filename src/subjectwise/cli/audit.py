@@ -44,8 +44,6 @@ def audit(
 
     Example: `subjectwise audit --data questions.csv --output audit.jsonl`
     """
-    from tqdm import tqdm
-
     from subjectwise.audit import audit as run
     from subjectwise.audit import cross_validated, read_predictions, write_rows
     from subjectwise.data.protocols import SPLIT_NAMES
@@ -53,6 +51,7 @@ def audit(
     from subjectwise.data.split import MANIFEST, open_split
     from subjectwise.errors import OutputError
     from subjectwise.labels import LabelSet
+    from subjectwise.progress import progress_bar
 
     if output is not None and output.exists():
         raise OutputError(f"{output} exists already; choose another place, or remove it first.")
@@ -66,8 +65,7 @@ def audit(
         probabilities, labels = read.probabilities, read.labels
     else:
         labels = LabelSet.from_names(example.label for example in examples)
-        hidden = None if method == "minilm-lr" else True
-        with tqdm(total=len(examples), desc="Embedding", unit=" questions", disable=hidden) as bar:
+        with progress_bar("Embedding", len(examples), "questions", hidden=method != "minilm-lr") as bar:
             probabilities = cross_validated(
                 examples, labels, method, encoder=encoder, folds=folds, seed=seed, on_progress=bar.update
             )

@@ -109,10 +109,9 @@ def classify(
             sys.stdout.writelines(map(json_line, answers))
             sys.stdout.flush()
         return
-    from tqdm import tqdm
+    from subjectwise.progress import progress_bar
 
-    # Without a terminal (disable=None) there is nobody to watch the bar.
-    with tqdm(total=_rows_of(path), desc="Classifying", unit=" questions", disable=None) as bar:
+    with progress_bar("Classifying", _rows_of(path), "questions") as bar:
         rows = classify_file(
             classifier, path, output,
             run={"model": model, "base": base, "labels": list(classifier.labels), "dtype": dtype, "engine": engine},

@@ -54,8 +54,6 @@ def evaluate(
 
     Example: `subjectwise evaluate shipped --data split --split test --output report`
     """
-    from tqdm import tqdm
-
     from subjectwise.cli.command import typed_command
     from subjectwise.data.read import Columns
     from subjectwise.data.split import open_split
@@ -65,6 +63,7 @@ def evaluate(
     from subjectwise.evaluation.run import file_rows, split_rows, write_evaluation
     from subjectwise.labels import LabelSet
     from subjectwise.perturb import levels_of
+    from subjectwise.progress import progress_bar
 
     folder = Path(data) if (Path(data) / "manifest.json").is_file() else None
     learnt_from = train_on or folder
@@ -92,7 +91,7 @@ def evaluate(
     noises = list(dict.fromkeys(perturb or []))
     rounds = 1 + sum(len(levels_of(noise)) for noise in noises)
     count = min(len(rows.examples), limit or len(rows.examples))
-    with tqdm(total=count * rounds, desc="Measuring", unit=" questions", disable=None) as bar:
+    with progress_bar("Measuring", count * rounds, "questions") as bar:
         evaluation = run(
             loaded, rows, name=predictor, command=typed_command(context),
             with_options=with_options, prior_correction=prior_correction, limit=limit,

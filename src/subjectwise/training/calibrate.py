@@ -18,6 +18,7 @@ from subjectwise.data.split import SplitFolder
 from subjectwise.decision import find_thresholds
 from subjectwise.errors import DataError, ModelFolderError
 from subjectwise.model_folder import ModelConfig, load_model, read_config, write_config
+from subjectwise.progress import progress_bar
 from subjectwise.records import Example
 from subjectwise.scoring import Scorer, Scores
 from subjectwise.spelling import count_words
@@ -31,6 +32,7 @@ def calibrate(
     device: str = "auto",
     dtype: str = "auto",
     spelling: str | None = None,
+    progress: bool = True,
 ) -> ModelConfig:
     """Fits the temperature, the thresholds and the prior of a model folder on a split folder, and writes them.
 
@@ -53,7 +55,7 @@ def calibrate(
         config = with_spelling(config, spelling, data)
     loaded = load_model(folder, base=base or config.base.name, device=device, dtype=dtype, config=config)
     held = data.examples("validation")
-    scores, truth = score_examples(loaded.scorer, held)
+    scores, truth = score_examples(loaded.scorer, held, progress=progress)
     temperature = fit_temperature(scores.log_probs, truth)
     probabilities = apply_temperature(scores.log_probs, temperature)
     measured: dict[str, Any] = {"rows": len(held), "manifest_sha256": data.manifest_sha256}
@@ -97,7 +99,8 @@ def _facts(data: SplitFolder) -> dict[str, Any]:
     }
 
 
-def score_examples(scorer: Scorer, examples: Sequence[Example]) -> tuple[Scores, metrics.IntArray]:
+def score_examples(scorer: Scorer, examples: Sequence[Example], *, progress: bool) -> tuple[Scores, metrics.IntArray]:
     """Scores of the examples and the place of each one's label."""
     truth = np.array([scorer.labels.index(example.label) for example in examples])
-    return scorer.score([example.question for example in examples]), truth
+    with progress_bar("Validating", len(examples), "questions", hidden=not progress) as bar:
+        return scorer.score([example.question for example in examples], on_progress=bar.update), truth

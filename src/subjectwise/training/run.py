@@ -93,14 +93,14 @@ def train(
         start_from(base, start)
 
     # 2) The run
-    console = Console() if progress else None
     trainer = make_trainer(
         report_to,
         task=task,
         args=training_arguments(recipe.training, checkpoints, base.precision, on_cpu, report_to),
         validation=_draw(held, recipe.training),
         recipe=recipe,
-        callbacks=[console] if console else [],
+        progress=progress,
+        callbacks=[Console()] if progress else [],
     )
     resume = last_checkpoint(checkpoints)
     trainer.train(resume_from_checkpoint=str(resume) if resume else None)
@@ -130,7 +130,7 @@ def train(
         )
         with new_folder(output) as folder:
             save_model(folder, base.model, base.tokenizer, config)
-            calibrate(folder, data, device=device, dtype=dtype)
+            calibrate(folder, data, device=device, dtype=dtype, progress=progress)
         shutil.rmtree(checkpoints, ignore_errors=True)
     trainer.accelerator.wait_for_everyone()
     written = read_config(output)

@@ -18,6 +18,7 @@ from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, Traine
 from subjectwise import metrics
 from subjectwise.calibration import apply_temperature, fit_temperature
 from subjectwise.errors import RecipeError
+from subjectwise.progress import progress_bar
 from subjectwise.recipe import Recipe, TrainingSettings
 from subjectwise.records import Example
 from subjectwise.training.batches import LengthBatches
@@ -51,6 +52,7 @@ class LabelTrainer(Trainer):
         args: TrainingArguments,
         validation: Sequence[Example],
         recipe: Recipe,
+        progress: bool,
         callbacks: Sequence[TrainerCallback],
     ) -> None:
         settings, model, rows = recipe.training, task.base.model, task.rows
@@ -60,7 +62,7 @@ class LabelTrainer(Trainer):
         super().__init__(model=model, args=args, train_dataset=rows, eval_dataset=rows, callbacks=ours)
         self.remove_callback(PrinterCallback)
         self.model_accepts_loss_kwargs = False  # the loss is a mean over one batch, so accumulation divides it
-        self._task, self._validation, self._recipe = task, validation, recipe
+        self._task, self._validation, self._recipe, self._progress = task, validation, recipe, progress
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         settings, rows = self._recipe.training, self._task.rows
@@ -90,7 +92,7 @@ class LabelTrainer(Trainer):
         )
         model.eval()
         with torch.no_grad(), eager, self.compute_loss_context_manager():
-            scores, truth = score_examples(self._task.scorer(), self._validation)
+            scores, truth = score_examples(self._task.scorer(), self._validation, progress=self._progress)
         model.train()
         temperature = fit_temperature(scores.log_probs, truth)
         probabilities = apply_temperature(scores.log_probs, temperature)
@@ -152,13 +154,13 @@ class _Checkpoints(TrainerCallback):
 
 
 class Console(TrainerCallback):
-    """A progress bar where there is a terminal, and a line an epoch, on standard error."""
+    """Progress, and a line an epoch, on standard error."""
 
     def __init__(self) -> None:
         self._bar: Any = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._bar = tqdm(total=state.max_steps, initial=state.global_step, desc="Training", unit=" steps", disable=None)
+        self._bar = progress_bar("Training", state.max_steps, "steps", done=state.global_step)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._bar.update()
