@@ -1,10 +1,11 @@
 """Compares generating the subject's name with a classification head, on decoders and encoders. Resumes.
 
-    python benchmarks/comparison.py --source MMLU_PRO [--base KEY=WHERE ...] [--only NAME ...] [--train-only]
+    python benchmarks/comparison.py --source MMLU_PRO [--base KEY=WHERE ...] [--only NAME ...] [--train-only | --speed]
 
 The rows are those of comparison.yaml. Each is a training run of the package's own commands, measured on the test rows
 of its protocol; what is done is skipped. KEY is one of the file's bases, WHERE a folder, a GGUF file or a Hub name. A
-row whose base is not given keeps empty cells, with the command that fills them.
+row whose base is not given keeps empty cells, with the command that fills them. --speed measures how fast each answers,
+in turn, for which nothing else should run: with models trained for a moment, since answering costs the same.
 Writes benchmarks/results/comparison.json. On two cores: 5 minutes a row of `reference` on the embedded base, 25 on
 Qwen2.5-Coder-0.5B, 30 a row of `grouped`.
 """
@@ -12,24 +13,33 @@ Qwen2.5-Coder-0.5B, 30 a row of `grouped`.
 from __future__ import annotations
 
 import argparse
+import json
 import shutil
+import statistics
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import groupby, islice
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
-from common import HERE, WORK, evaluate, read_results, split, table, train, write_results
+from common import HERE, WORK, evaluate, read_report, read_results, split, table, train, write_results
 from safetensors.torch import load_file, save_file
 
 from subjectwise import metrics
 from subjectwise.adapter import WEIGHTS_FILE
 from subjectwise.comparison import Measured, figure, read_measured
+from subjectwise.data.split import open_split
 from subjectwise.errors import DataError
+from subjectwise.evaluation.run import machine_facts
 from subjectwise.files import new_folder, read_json, write_json
 from subjectwise.model_folder import CONFIG_FILE, library_versions
 
 REPORTS = WORK / "comparison"
+SPEED = WORK / "comparison-speed"
+SPEED_ROUNDS = 2
+SPEED_ROWS = 16  # of each label, to train for a moment on
 
 
 @dataclass(frozen=True)
@@ -82,6 +92,35 @@ def measure(row: Row, source: str, base: str, train_only: bool) -> None:
     model = spoil(row) if row.of else train(row.name, row.recipe, data, *where, *settings)
     if not train_only:
         evaluate(REPORTS / row.name, model, data)
+
+
+def measure_speed(rows: Sequence[Row], source: str, bases: Mapping[str, str]) -> dict[str, Any]:
+    """Questions a second on the test rows of `reference`, all rows in turn, round after round; the median of each."""
+    data, few = split("reference", source), SPEED / "rows.jsonl"
+    shutil.rmtree(SPEED / "reports", ignore_errors=True)
+    if not few.exists():
+        SPEED.mkdir(exist_ok=True)
+        examples = sorted(open_split(data).examples("train"), key=lambda row: row.label)
+        kept = [row for _, group in groupby(examples, key=lambda row: row.label) for row in islice(group, SPEED_ROWS)]
+        few.write_text("".join(json.dumps({"question": row.question.text, "label": row.label}) + "\n" for row in kept))
+    trained_on = split("comparison-speed-rows", str(few), "grouped")
+    found: dict[str, list[float]] = {}
+    for number in range(SPEED_ROUNDS):
+        for row in rows:
+            base = bases.get(row.base, "")
+            where = ["--base", base] if base else []
+            predictor: str | Path = row.recipe
+            if not row.recipe.startswith("baseline:"):
+                settings = [part for setting in row.settings for part in ("--set", setting)]
+                once = ["--set", "training.epochs=1", "--set", "training.compile=false"]
+                predictor = train(f"{row.name}-speed", row.recipe, trained_on, *where, *settings, *once)
+                where = []
+            report = read_report(evaluate(SPEED / "reports" / f"{row.name}-{number}", predictor, data, *where))
+            found.setdefault(row.name, []).append(report["speed"]["questions_per_second"])
+    return {
+        name: {"questions_per_second": statistics.median(rounds), "rounds": rounds, "machine": machine_facts()}
+        for name, rounds in found.items()
+    }
 
 
 def spoil(row: Row) -> Path:
@@ -140,7 +179,8 @@ def show(results: dict[str, Any]) -> None:
                 continue
             figures, cost = found["metrics"], found.get("cost")
             cells = [row.shown, *(figure(key, figures[key]) for key in ("accuracy", "macro_f1", "nll"))]
-            cells += [f"{found['speed']['questions_per_second']:.0f}"]
+            speed = results["speed"].get(row.name)
+            cells.append(f"{speed['questions_per_second']:.1f}" if speed else "")
             if cost:
                 cells += [f"{cost['trainable_parameters']:,}", f"{cost['seconds'] / 60:.0f}"]
                 cells.append(f"{(cost['peak_memory_bytes'] or 0) / 1e9:.1f} GB")
@@ -157,20 +197,28 @@ def main() -> None:
     parser.add_argument("--source", default="TIGER-Lab/MMLU-Pro")
     parser.add_argument("--base", action="append", default=[], metavar="KEY=WHERE", help=", ".join(BASES))
     parser.add_argument("--only", action="append", default=[], metavar="NAME", choices=[row.name for row in ROWS])
-    parser.add_argument("--train-only", action="store_true", help="measure later, when nothing else runs")
+    parser.add_argument("--train-only", action="store_true", help="measure later")
+    parser.add_argument("--speed", action="store_true", help="measure how fast each answers, and nothing else")
     arguments = parser.parse_args()
     bases = dict(given.split("=", 1) for given in arguments.base)
     if not bases.keys() <= BASES.keys():
         parser.error(f"a base is none of {', '.join(BASES)}")
-    for row in ROWS:
-        given = not row.of and (not row.base or row.base in bases)
-        ready = given or (WORK / "models" / (row.of or row.name)).exists()
-        if ready and (not arguments.only or row.name in arguments.only):
-            measure(row, arguments.source, bases.get(row.base, ""), arguments.train_only)
+    wanted = [row for row in ROWS if not arguments.only or row.name in arguments.only]
+    speed: dict[str, Any] = {}
+    if arguments.speed:
+        here = [row for row in wanted if row.protocol == "reference" and (not row.base or row.base in bases)]
+        speed = measure_speed(here, arguments.source, bases)
+    else:
+        for row in wanted:
+            given = not row.of and (not row.base or row.base in bases)
+            if given or (WORK / "models" / (row.of or row.name)).exists():
+                measure(row, arguments.source, bases.get(row.base, ""), arguments.train_only)
     if arguments.train_only:
         return
 
-    results = {"rows": {}, "pairs": {}, **read_results("comparison.json"), "versions": library_versions()}
+    kept = read_results("comparison.json")
+    results = {"rows": {}, "pairs": {}, **kept, "versions": library_versions()}
+    results["speed"] = {**kept.get("speed", {}), **speed}
     measured: dict[str, Measured] = {}
     for row in ROWS:
         try:
