@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import platform
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -17,7 +15,7 @@ from subjectwise.data.protocols import Split
 from subjectwise.data.split import SplitFolder, open_split, write_split
 from subjectwise.errors import DataError, OutputError
 from subjectwise.evaluation.predictors import BASELINE
-from subjectwise.evaluation.run import evaluate, split_rows
+from subjectwise.evaluation.run import evaluate, machine_facts, split_rows
 from subjectwise.files import read_json, write_json, writing
 from subjectwise.model_folder import library_versions
 from subjectwise.recipe import load_recipe
@@ -79,7 +77,7 @@ def learning_curve(
         "points": [],
         "command": command,
         "versions": library_versions(),
-        "machine": {"system": platform.system(), "processor": platform.machine(), "cores": os.cpu_count()},
+        "machine": machine_facts(),
     }
     file = output / FILE
     with writing(output):

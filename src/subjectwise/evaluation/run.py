@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from subjectwise import metrics
 from subjectwise.baselines.baseline import Baseline
@@ -187,4 +188,8 @@ def _predict(
 
 def machine_facts() -> dict[str, Any]:
     """What figures of speed depend on, without anything that names this machine."""
-    return {"system": platform.system(), "processor": platform.machine(), "cores": os.cpu_count()}
+    facts: dict[str, Any] = {"system": platform.system(), "processor": platform.machine(), "cores": os.cpu_count()}
+    facts["instructions"] = torch.backends.cpu.get_cpu_capability()
+    if torch.cuda.is_available():
+        facts["gpu"] = torch.cuda.get_device_name()
+    return facts
