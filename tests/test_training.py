@@ -157,6 +157,15 @@ def test_training_learns_and_keeps_the_best_epoch(tiny_model: Path) -> None:
     assert not tiny_model.with_name("tiny.checkpoints").exists()
 
 
+def test_a_log_has_a_line_an_epoch(
+    tmp_path: Path, tiny_recipe: Recipe, split_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = replace(tiny_recipe, training=replace(tiny_recipe.training, epochs=2, batch_size=4))
+    train(recipe, open_split(split_folder), tmp_path / "m", device="cpu", dtype="float32")
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split(":")[0] for line in lines] == ["epoch 1 of 2", "epoch 2 of 2"]
+
+
 def test_what_training_cost_is_kept(tiny_model: Path) -> None:
     cost = json.loads((tiny_model / "subjectwise.json").read_text())["results"]["cost"]
     adapter = load_file(tiny_model / "adapter_model.safetensors")

@@ -167,7 +167,7 @@ class Console(TrainerCallback):
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         if logs and "loss" in logs:
-            self._bar.set_postfix(loss=f"{logs['loss']:.3f}")
+            self._bar.set_postfix(loss=f"{logs['loss']:.3f}", refresh=False)  # which would be a line in a log
 
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **kwargs: Any) -> None:
         tqdm.write(
