@@ -39,7 +39,7 @@ from subjectwise.model_folder import CONFIG_FILE, library_versions
 REPORTS = WORK / "comparison"
 SPEED = WORK / "comparison-speed"
 SPEED_ROUNDS = 2
-SPEED_ROWS = 16  # of each label, to train for a moment on
+SPEED_ROWS = 6  # of each label, to train for a moment on
 
 
 @dataclass(frozen=True)
