@@ -24,7 +24,7 @@ from typing import Any
 
 import torch
 import yaml
-from common import HERE, WORK, evaluate, read_report, read_results, split, table, train, write_results
+from common import HERE, WORK, evaluate, read_report, read_results, split, subjectwise, table, train, write_results
 from safetensors.torch import load_file, save_file
 
 from subjectwise import metrics
@@ -50,6 +50,7 @@ class Row:
         name: of its folders.
         base: a key of the file's `bases`; empty for the embedded base and for baselines that need none.
         of: the row whose trained model is read with the fault `spoil`; empty where one is trained.
+        mean_of: rows whose trained adapters are averaged; empty where one is trained.
     """
 
     name: str
@@ -60,6 +61,12 @@ class Row:
     base: str = ""
     of: str = ""
     spoil: str = ""
+    mean_of: tuple[str, ...] = ()
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """The rows whose trained models it is made of."""
+        return (self.of,) if self.of else self.mean_of
 
 
 SPEC: dict[str, Any] = yaml.safe_load((HERE / "comparison.yaml").read_text(encoding="utf-8"))
@@ -73,7 +80,9 @@ def read_rows() -> list[Row]:
         for entry in SPEC[protocol]:
             # A list within the list is a group of settings that many rows share.
             settings = [[part] if isinstance(part, str) else part for part in entry.pop("settings", [])]
-            rows.append(Row(protocol=protocol, settings=tuple(part for group in settings for part in group), **entry))
+            made_of = tuple(entry.pop("mean_of", []))
+            flat = tuple(part for group in settings for part in group)
+            rows.append(Row(protocol=protocol, settings=flat, mean_of=made_of, **entry))
     return rows
 
 
@@ -89,7 +98,10 @@ def measure(row: Row, source: str, base: str, train_only: bool) -> None:
         if not train_only:
             evaluate(REPORTS / row.name, row.recipe, data, *where)
         return
-    model = spoil(row) if row.of else train(row.name, row.recipe, data, *where, *settings)
+    if row.mean_of:
+        model = average(row, data)
+    else:
+        model = spoil(row) if row.of else train(row.name, row.recipe, data, *where, *settings)
     if not train_only:
         evaluate(REPORTS / row.name, model, data)
 
@@ -121,6 +133,15 @@ def measure_speed(rows: Sequence[Row], source: str, bases: Mapping[str, str]) ->
         name: {"questions_per_second": statistics.median(rounds), "rounds": rounds, "machine": machine_facts()}
         for name, rounds in found.items()
     }
+
+
+def average(row: Row, data: Path) -> Path:
+    """The mean of trained adapters, as `subjectwise average` makes it."""
+    folder = WORK / "models" / row.name
+    if not folder.exists():
+        members = [WORK / "models" / name for name in row.mean_of]
+        subjectwise("average", *members, "--data", data, "--output", folder)
+    return folder
 
 
 def spoil(row: Row) -> Path:
@@ -206,12 +227,13 @@ def main() -> None:
     wanted = [row for row in ROWS if not arguments.only or row.name in arguments.only]
     speed: dict[str, Any] = {}
     if arguments.speed:
-        here = [row for row in wanted if row.protocol == "reference" and (not row.base or row.base in bases)]
+        here = [row for row in wanted if row.protocol == "reference" and not row.needs]
+        here = [row for row in here if not row.base or row.base in bases]
         speed = measure_speed(here, arguments.source, bases)
     else:
         for row in wanted:
-            given = not row.of and (not row.base or row.base in bases)
-            if given or (WORK / "models" / (row.of or row.name)).exists():
+            given = not row.needs and (not row.base or row.base in bases)
+            if given or all((WORK / "models" / name).exists() for name in row.needs or [row.name]):
                 measure(row, arguments.source, bases.get(row.base, ""), arguments.train_only)
     if arguments.train_only:
         return
