@@ -68,6 +68,13 @@ class Row:
         """The rows whose trained models it is made of."""
         return (self.of,) if self.of else self.mean_of
 
+    @property
+    def is_baseline(self) -> bool:
+        return self.recipe.startswith("baseline:")
+
+    def set_options(self) -> list[str]:
+        return [part for setting in self.settings for part in ("--set", setting)]
+
 
 SPEC: dict[str, Any] = yaml.safe_load((HERE / "comparison.yaml").read_text(encoding="utf-8"))
 BASES: dict[str, str] = SPEC["bases"]
@@ -92,18 +99,22 @@ ROWS = read_rows()
 def measure(row: Row, source: str, base: str, train_only: bool) -> None:
     """Trains the row's model and measures it, where that is not done."""
     data = split("reference" if row.protocol == "control" else row.protocol, source)
-    where = ["--base", base] if base else []
-    settings = [part for setting in row.settings for part in ("--set", setting)]
-    if row.recipe.startswith("baseline:"):
+    if row.is_baseline:
         if not train_only:
-            evaluate(REPORTS / row.name, row.recipe, data, *where)
+            evaluate(REPORTS / row.name, row.recipe, data, *base_option(base))
         return
-    if row.mean_of:
+    if row.of:
+        model = spoil(row)
+    elif row.mean_of:
         model = average(row, data)
     else:
-        model = spoil(row) if row.of else train(row.name, row.recipe, data, *where, *settings)
+        model = train(row.name, row.recipe, data, *base_option(base), *row.set_options())
     if not train_only:
         evaluate(REPORTS / row.name, model, data)
+
+
+def base_option(base: str) -> list[str]:
+    return ["--base", base] if base else []
 
 
 def measure_speed(rows: Sequence[Row], source: str, bases: Mapping[str, str]) -> dict[str, Any]:
@@ -119,15 +130,13 @@ def measure_speed(rows: Sequence[Row], source: str, bases: Mapping[str, str]) ->
     found: dict[str, list[float]] = {}
     for number in range(SPEED_ROUNDS):
         for row in rows:
-            base = bases.get(row.base, "")
-            where = ["--base", base] if base else []
-            predictor: str | Path = row.recipe
-            if not row.recipe.startswith("baseline:"):
-                settings = [part for setting in row.settings for part in ("--set", setting)]
+            folder, where = SPEED / "reports" / f"{row.name}-{number}", base_option(bases.get(row.base, ""))
+            if row.is_baseline:
+                report = read_report(evaluate(folder, row.recipe, data, *where))
+            else:
                 once = ["--set", "training.epochs=1", "--set", "training.compile=false"]
-                predictor = train(f"{row.name}-speed", row.recipe, trained_on, *where, *settings, *once)
-                where = []
-            report = read_report(evaluate(SPEED / "reports" / f"{row.name}-{number}", predictor, data, *where))
+                model = train(f"{row.name}-speed", row.recipe, trained_on, *where, *row.set_options(), *once)
+                report = read_report(evaluate(folder, model, data))
             found.setdefault(row.name, []).append(report["speed"]["questions_per_second"])
     return {
         name: {"questions_per_second": statistics.median(rounds), "rounds": rounds, "machine": machine_facts()}
@@ -186,7 +195,8 @@ def difference(first: Measured, second: Measured) -> dict[str, Any]:
 
 
 def fill_command(row: Row) -> str:
-    return f"python benchmarks/comparison.py --only {row.name} --base {row.base}={BASES[row.base]}"
+    only = " ".join(f"--only {name}" for name in (*row.needs, row.name))
+    return f"python benchmarks/comparison.py {only} --base {row.base}={BASES[row.base]}"
 
 
 def show(results: dict[str, Any]) -> None:
@@ -218,8 +228,9 @@ def main() -> None:
     parser.add_argument("--source", default="TIGER-Lab/MMLU-Pro")
     parser.add_argument("--base", action="append", default=[], metavar="KEY=WHERE", help=", ".join(BASES))
     parser.add_argument("--only", action="append", default=[], metavar="NAME", choices=[row.name for row in ROWS])
-    parser.add_argument("--train-only", action="store_true", help="measure later")
-    parser.add_argument("--speed", action="store_true", help="measure how fast each answers, and nothing else")
+    part = parser.add_mutually_exclusive_group()
+    part.add_argument("--train-only", action="store_true", help="measure later")
+    part.add_argument("--speed", action="store_true", help="measure how fast each answers, and nothing else")
     arguments = parser.parse_args()
     bases = dict(given.split("=", 1) for given in arguments.base)
     if not bases.keys() <= BASES.keys():
@@ -229,7 +240,9 @@ def main() -> None:
     if arguments.speed:
         here = [row for row in wanted if row.protocol == "reference" and not row.needs]
         here = [row for row in here if not row.base or row.base in bases]
-        speed = measure_speed(here, arguments.source, bases)
+        # One of each recipe and base: another seed or schedule answers no sooner.
+        one_each = {(row.recipe, row.base): row for row in reversed(here)}
+        speed = measure_speed(list(reversed(one_each.values())), arguments.source, bases)
     else:
         for row in wanted:
             given = not row.needs and (not row.base or row.base in bases)
