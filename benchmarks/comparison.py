@@ -6,8 +6,7 @@ The rows are those of comparison.yaml. Each is a training run of the package's o
 of its protocol; what is done is skipped. KEY is one of the file's bases, WHERE a folder, a GGUF file or a Hub name. A
 row whose base is not given keeps empty cells, with the command that fills them. --speed measures how fast each answers,
 in turn, for which nothing else should run: with models trained for a moment, since answering costs the same.
-Writes benchmarks/results/comparison.json. On two cores: 5 minutes a row of `reference` on the embedded base, 25 on
-Qwen2.5-Coder-0.5B, 30 a row of `grouped`.
+Writes benchmarks/results/comparison.json. A row takes minutes to hours on two cores: its table has them.
 """
 
 from __future__ import annotations
@@ -71,6 +70,10 @@ class Row:
     @property
     def is_baseline(self) -> bool:
         return self.recipe.startswith("baseline:")
+
+    def can_be_trained(self, bases: Mapping[str, str]) -> bool:
+        """Whether it is made of no other row, and its base is at hand."""
+        return not self.needs and (not self.base or self.base in bases)
 
     def set_options(self) -> list[str]:
         return [part for setting in self.settings for part in ("--set", setting)]
@@ -238,15 +241,16 @@ def main() -> None:
     wanted = [row for row in ROWS if not arguments.only or row.name in arguments.only]
     speed: dict[str, Any] = {}
     if arguments.speed:
-        here = [row for row in wanted if row.protocol == "reference" and not row.needs]
-        here = [row for row in here if not row.base or row.base in bases]
-        # One of each recipe and base: another seed or schedule answers no sooner.
-        one_each = {(row.recipe, row.base): row for row in reversed(here)}
-        speed = measure_speed(list(reversed(one_each.values())), arguments.source, bases)
+        one_each: dict[tuple[str, str], Row] = {}
+        for row in wanted:
+            if row.protocol == "reference" and row.can_be_trained(bases):
+                # One of each recipe and base: another seed or schedule answers no sooner.
+                one_each.setdefault((row.recipe, row.base), row)
+        speed = measure_speed(list(one_each.values()), arguments.source, bases)
     else:
         for row in wanted:
-            given = not row.needs and (not row.base or row.base in bases)
-            if given or all((WORK / "models" / name).exists() for name in row.needs or [row.name]):
+            trained = all((WORK / "models" / name).exists() for name in row.needs or [row.name])
+            if trained or row.can_be_trained(bases):
                 measure(row, arguments.source, bases.get(row.base, ""), arguments.train_only)
     if arguments.train_only:
         return
