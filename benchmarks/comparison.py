@@ -192,6 +192,7 @@ def difference(first: Measured, second: Measured) -> dict[str, Any]:
     pair = first.probabilities, second.probabilities, first.truth
     gap = metrics.paired_difference(*pair, of=metrics.accuracy)
     return {
+        "accuracies": [float(each.right.mean()) for each in (first, second)],
         "accuracy": asdict(gap),
         "mcnemar": metrics.mcnemar(first.right, second.right),
     }
@@ -220,8 +221,10 @@ def show(results: dict[str, Any]) -> None:
                 cells.append(f"{(cost['peak_memory_bytes'] or 0) / 1e9:.1f} GB")
             rows.append([*cells, *[""] * (len(header) - len(cells))])
         print(f"\n{protocol}\n\n{table(header, rows)}")
-    print("\n" + table(["first", "second", "first - second, accuracy", "McNemar p"], [
-        [first, second, figure("accuracy", found["accuracy"]), f"{found['mcnemar']:.2g}"]
+    # A pair outlives its runs: the accuracies of the two say which runs it is of, where a row was measured again.
+    print("\n" + table(["first", "second", "their accuracies", "first - second", "McNemar p"], [
+        [first, second, " and ".join(f"{100 * value:.1f}" for value in found.get("accuracies", [])),
+         figure("accuracy", found["accuracy"]), f"{found['mcnemar']:.2g}"]
         for first, second in SPEC["pairs"] if (found := results["pairs"].get(f"{first} - {second}"))
     ]))  # fmt: skip
 
