@@ -23,9 +23,9 @@ from subjectwise.training.run import train
 ROOT = Path(__file__).parent.parent
 SHORT = ROOT / "data" / "short_questions_train.jsonl"
 # More take minutes: SUBJECTWISE_EXAMPLE_QUESTIONS=200.
-QUESTIONS = int(os.environ.get("SUBJECTWISE_EXAMPLE_QUESTIONS", "40"))
+QUESTIONS = int(os.environ.get("SUBJECTWISE_EXAMPLE_QUESTIONS", "28"))
 SETTINGS = [
-    "training.loss=answer", "training.epochs=3", "training.batch_size=16", "training.learning_rate=1e-3",
+    "training.loss=answer", "training.epochs=2", "training.batch_size=8", "training.learning_rate=1e-3",
 ]  # fmt: skip
 
 pytestmark = needs_base
@@ -40,7 +40,7 @@ def base() -> Path:
 def model(request: Any, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp(request.param)
     examples = read_examples(str(SHORT))
-    examples = [row for place, row in enumerate(examples) if place % 27 < 10]
+    examples = [row for place, row in enumerate(examples) if place % 27 < 5]
     split = split_examples(examples, "grouped")
     write_split(folder / "split", examples, split, protocol="grouped", seed=42, source="short questions")
     recipe = load_recipe("small", [*SETTINGS, f"prompt.style={request.param}"])
