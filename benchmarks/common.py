@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from subjectwise.comparison import FIGURES, figure
+from subjectwise.evaluation.comparison import FIGURES, figure
 
 # Relative, since the commands that are run stand in the results.
 HERE = Path(os.path.relpath(Path(__file__).parent))

@@ -26,14 +26,14 @@ import yaml
 from common import HERE, WORK, evaluate, read_report, read_results, split, subjectwise, table, train, write_results
 from safetensors.torch import load_file, save_file
 
-from subjectwise import metrics
-from subjectwise.adapter import WEIGHTS_FILE
-from subjectwise.comparison import Measured, figure, read_measured
 from subjectwise.data.split import open_split
 from subjectwise.errors import DataError
-from subjectwise.evaluation.run import machine_facts
-from subjectwise.files import new_folder, read_json, write_json
-from subjectwise.model_folder import CONFIG_FILE, library_versions
+from subjectwise.evaluation.comparison import Measured, figure, read_measured
+from subjectwise.evaluation.evaluate import machine_description
+from subjectwise.models.lora import WEIGHTS_FILE
+from subjectwise.models.model_folder import CONFIG_FILE, library_versions
+from subjectwise.statistics import metrics, significance
+from subjectwise.utils.atomic_files import new_folder, read_json, write_json
 
 REPORTS = WORK / "comparison"
 SPEED = WORK / "comparison-speed"
@@ -142,7 +142,7 @@ def measure_speed(rows: Sequence[Row], source: str, bases: Mapping[str, str]) ->
                 report = read_report(evaluate(folder, model, data))
             found.setdefault(row.name, []).append(report["speed"]["questions_per_second"])
     return {
-        name: {"questions_per_second": statistics.median(rounds), "rounds": rounds, "machine": machine_facts()}
+        name: {"questions_per_second": statistics.median(rounds), "rounds": rounds, "machine": machine_description()}
         for name, rounds in found.items()
     }
 
@@ -190,11 +190,11 @@ def facts(row: Row, measured: Measured) -> dict[str, Any]:
 
 def difference(first: Measured, second: Measured) -> dict[str, Any]:
     pair = first.probabilities, second.probabilities, first.truth
-    gap = metrics.paired_difference(*pair, of=metrics.accuracy)
+    gap = significance.paired_difference(*pair, of=metrics.accuracy)
     return {
         "accuracies": [float(each.right.mean()) for each in (first, second)],
         "accuracy": asdict(gap),
-        "mcnemar": metrics.mcnemar(first.right, second.right),
+        "mcnemar": significance.mcnemar(first.right, second.right),
     }
 
 

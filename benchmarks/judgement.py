@@ -22,10 +22,10 @@ from typing import Any
 import numpy as np
 from common import HERE, WORK, auroc, evaluate, metric_table, read_results, split, train, write_results
 
-from subjectwise import metrics
-from subjectwise.calibration import batch_calibration, match_prior
-from subjectwise.comparison import Measured, figure, read_measured
-from subjectwise.model_folder import library_versions
+from subjectwise.evaluation.comparison import Measured, figure, read_measured
+from subjectwise.models.model_folder import library_versions
+from subjectwise.statistics import metrics, significance
+from subjectwise.statistics.calibration import batch_calibration, match_prior
 
 REPORTS = WORK / "reports"
 BASELINES = ("majority", "tfidf-svm", "minilm-lr")
@@ -80,7 +80,7 @@ def trust(measured: Measured) -> dict[str, Any]:
     for share in (0.5, 0.75, 0.9):
         point = metrics.accuracy_at(curve, share)
         rows = round(point.coverage * len(measured.truth))
-        found = metrics.wilson_interval(round(point.accuracy * rows), rows)
+        found = significance.wilson_interval(round(point.accuracy * rows), rows)
         at[f"{share:.0%}"] = {"value": found.value, "low": found.low, "high": found.high}
     return {
         "calibration": {key: value for key, value in report["calibration"].items() if key != "after"},
@@ -124,7 +124,7 @@ def prior_correction(measured: Measured, draws: int = 50) -> dict[str, Any]:
 def out_of_scope(measured: Measured) -> dict[str, Any]:
     """AUROC of label mass, top score and entropy in telling test rows from requests that are no such question."""
     from subjectwise.classifier import Classifier
-    from subjectwise.decision import normalised_entropy
+    from subjectwise.statistics.thresholds import normalised_entropy
 
     file = HERE / "data" / "out_of_scope.jsonl"
     requests = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]

@@ -22,16 +22,16 @@ from typing import Any
 import numpy as np
 from common import HERE, WORK, auroc, evaluate, read_report, read_results, split, table, train, write_results
 
-from subjectwise import metrics
-from subjectwise.base_models import load_base
 from subjectwise.classifier import Classifier
-from subjectwise.comparison import figure
 from subjectwise.data.split import open_split
+from subjectwise.evaluation.comparison import figure
 from subjectwise.explain.evidence import hide
 from subjectwise.explain.sentence import SentenceWriter
 from subjectwise.labels import LabelSet
-from subjectwise.model_folder import library_versions
+from subjectwise.models.base_model import load_base
+from subjectwise.models.model_folder import library_versions
 from subjectwise.records import Explanation, Question
+from subjectwise.statistics import significance
 
 REPORTS = WORK / "reasons"
 EXAMPLES = HERE.parent / "examples"
@@ -67,7 +67,7 @@ def evidence(source: str, bases: Mapping[str, str]) -> dict[str, Any]:
     return {
         "questions": QUESTIONS,
         "hidden_words": HIDDEN,
-        "evidence_changes_more": vars(metrics.wilson_interval(int((changes[0] > changes[1]).sum()), QUESTIONS)),
+        "evidence_changes_more": vars(significance.wilson_interval(int((changes[0] > changes[1]).sum()), QUESTIONS)),
         "median_change": {"evidence": float(np.median(changes[0])), "random": float(np.median(changes[1]))},
         "median_factor": float(np.median(changes[0] / np.maximum(changes[1], 1e-9))),
         "cost": {
@@ -188,7 +188,7 @@ def _accuracy(classifier: Classifier, examples: list[Any]) -> dict[str, Any]:
 
     def share(found: list[Any]) -> dict[str, float]:
         hits = sum(item.label == label for item, label in zip(found, truth, strict=True))
-        return vars(metrics.wilson_interval(hits, len(truth)))
+        return vars(significance.wilson_interval(hits, len(truth)))
 
     return {"labels": len(names), "rows": len(truth), "accuracy": share(answers), "with_batch_prior": share(levelled)}
 

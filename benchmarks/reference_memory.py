@@ -18,9 +18,9 @@ from pathlib import Path
 import torch
 from common import WORK, read_results, subjectwise, write_results
 
-from subjectwise.data.read import read_examples
-from subjectwise.files import new_folder
-from subjectwise.model_folder import read_config
+from subjectwise.data.read_table import read_examples
+from subjectwise.models.model_folder import read_config
+from subjectwise.utils.atomic_files import new_folder
 
 
 def random_base(config: Path) -> Path:

@@ -31,10 +31,10 @@ from common import HERE, table, write_results
 from serving_client import Connection, Seen, Server
 
 from subjectwise.classifier import Classifier
-from subjectwise.evaluation.predictors import load_predictor
-from subjectwise.evaluation.run import machine_facts
+from subjectwise.evaluation.evaluate import machine_description
 from subjectwise.labels import MMLU_PRO_LABELS, LabelSet
-from subjectwise.model_folder import library_versions
+from subjectwise.models.model_folder import library_versions
+from subjectwise.predictors import load_predictor
 from subjectwise.records import Prediction
 
 FILES = [HERE.parent / "data" / f"short_questions_{split}.jsonl" for split in ("train", "test")]
@@ -308,7 +308,7 @@ def main() -> None:
         "sigterm": stopped,
         "log_events": dict(server.events),
         "versions": library_versions(),
-        "machine": machine_facts(),
+        "machine": machine_description(),
     }
     write_results(arguments.output, result)
     print(f"offline: {before:.1f} questions/s before, {after:.1f} after, {few:.1f} in lists of {max(CLIENTS)}")

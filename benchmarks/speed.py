@@ -36,19 +36,19 @@ from common import HERE, WORK, read_results, split, table, write_results
 from speed_worker import KINDS, eight_bits
 from tqdm import tqdm
 
-from subjectwise.base_models import EMBEDDED_NAME, Base, choose_dtype, embedded_file, load_base
-from subjectwise.calibration import apply_temperature
 from subjectwise.classifier import Classifier
 from subjectwise.data.split import open_split
-from subjectwise.engines.pytorch import PyTorchEngine
-from subjectwise.evaluation.run import machine_facts
-from subjectwise.files import new_folder
+from subjectwise.engines.pytorch.engine import PyTorchEngine
+from subjectwise.evaluation.evaluate import machine_description
 from subjectwise.labels import MMLU_PRO_LABELS, LabelSet
-from subjectwise.model_folder import library_versions, load_model, shipped_folder
-from subjectwise.prompt import Prompt
+from subjectwise.models.base_model import EMBEDDED_NAME, Base, choose_dtype, embedded_file, load_base
+from subjectwise.models.label_scores import ENGINES, LabelScorer, score, score_plain
+from subjectwise.models.model_folder import library_versions, load_model, shipped_folder
 from subjectwise.recipe import PromptSettings
 from subjectwise.records import Question
-from subjectwise.scoring import ENGINES, LabelScorer, score, score_plain
+from subjectwise.statistics.calibration import apply_temperature
+from subjectwise.text.prompt import Prompt
+from subjectwise.utils.atomic_files import new_folder
 
 SHIPPED = f"{EMBEDDED_NAME}, shipped adapter"
 MAX_TOKENS = 256
@@ -367,7 +367,7 @@ def main() -> None:
     results = read_results("speed.json")
     for part, measure in PARTS.items():
         if (part in arguments.only) if arguments.only else not (where and part == "agreement"):
-            found = measure(plan, arguments) | {"versions": library_versions(), "machine": machine_facts()}
+            found = measure(plan, arguments) | {"versions": library_versions(), "machine": machine_description()}
             results.setdefault(name, {})[part] = found
             write_results("speed.json", results)
     for shown, parts in results.items():

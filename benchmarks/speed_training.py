@@ -20,12 +20,12 @@ import numpy as np
 import torch
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
-from subjectwise.base_models import choose_dtype
-from subjectwise.engines.attention import register
+from subjectwise.engines.pytorch.attention import register
 from subjectwise.labels import LabelSet
+from subjectwise.models.base_model import choose_dtype
 from subjectwise.recipe import load_recipe
 from subjectwise.records import Example, Question
-from subjectwise.training.batches import LengthBatches
+from subjectwise.training.batch_order import LengthBatches
 from subjectwise.training.cost import peak_memory
 from subjectwise.training.tasks import label_task
 

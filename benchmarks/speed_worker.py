@@ -49,9 +49,9 @@ def generate(plan: dict[str, Any], batch: int) -> Answer:
 
 def head(plan: dict[str, Any]) -> Answer:
     """`AutoModelForSequenceClassification` on the same base, batches of like lengths, the question alone."""
-    from subjectwise.base_models import load_base
-    from subjectwise.heads import HeadScorer, prepare_head
     from subjectwise.labels import LabelSet
+    from subjectwise.models.base_model import load_base
+    from subjectwise.models.classification_head import HeadScorer, prepare_head
     from subjectwise.recipe import HeadSettings, PromptSettings
     from subjectwise.records import Question
 
@@ -69,12 +69,12 @@ def head(plan: dict[str, Any]) -> Answer:
 
 def ours(plan: dict[str, Any], style: str, engine: str, dtype: str = "auto") -> Answer:
     """This package: each label scored as the continuation of the prompt."""
-    from subjectwise.base_models import choose_dtype, load_base
     from subjectwise.labels import LabelSet
-    from subjectwise.prompt import Prompt
+    from subjectwise.models.base_model import choose_dtype, load_base
+    from subjectwise.models.label_scores import LabelScorer, loading_dtype
     from subjectwise.recipe import PromptSettings
     from subjectwise.records import Question
-    from subjectwise.scoring import LabelScorer, loading_dtype
+    from subjectwise.text.prompt import Prompt
 
     # The weights of the merged model are in float32, which is what OpenVINO rounds for itself.
     base = load_base(plan["merged"], dtype=loading_dtype(engine, dtype))
@@ -116,10 +116,10 @@ def bare_pass(plan: dict[str, Any]) -> Answer:
     """A head on the OpenVINO engine: one pass over the bare question and a small product, for what else it would do."""
     import torch
 
-    from subjectwise.base_models import choose_dtype, load_base
-    from subjectwise.engines.openvino import OpenVINOEngine
-    from subjectwise.engines.reading import NO_TAIL
-    from subjectwise.scoring import length_batches
+    from subjectwise.engines.openvino.engine import OpenVINOEngine
+    from subjectwise.engines.pytorch.forward import NO_TAIL
+    from subjectwise.models.base_model import choose_dtype, load_base
+    from subjectwise.models.label_scores import length_batches
 
     base = load_base(plan["merged"], dtype="float32")
     engine = OpenVINOEngine(base.model, [], choose_dtype(torch.device("cpu")))

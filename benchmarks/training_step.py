@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from subjectwise.base_models import load_base
+from subjectwise.models.base_model import load_base
 from subjectwise.recipe import load_recipe
 from subjectwise.training.tasks import with_adapter
 

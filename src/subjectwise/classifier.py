@@ -4,44 +4,49 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 
-from subjectwise.base_models import choose_dtype, load_base
-from subjectwise.calibration import apply_temperature, correct_prior
-from subjectwise.decision import ALWAYS_ONE, Decision, decide
-from subjectwise.engines.output_head import check_head
-from subjectwise.errors import DataError, ModelFolderError
-from subjectwise.explain.evidence import ROUNDS, find_evidence
+from subjectwise.engines.engine import PYTORCH, loading_dtype
+from subjectwise.engines.pytorch.output_head import check_head
+from subjectwise.errors import ModelFolderError
 from subjectwise.explain.sentence import SentenceWriter
-from subjectwise.files import file_sha256, new_folder
 from subjectwise.labels import MMLU_PRO_LABELS, LabelSet
-from subjectwise.model_folder import ModelConfig, load_model, read_config, shipped_folder
-from subjectwise.prompt import Prompt
+from subjectwise.models.base_model import load_base
+from subjectwise.models.devices import Compute, choose_dtype
+from subjectwise.models.gguf import EMBEDDED
+from subjectwise.models.label_scores import LabelScorer, Scorer
+from subjectwise.models.model_config import ModelConfig, read_config
+from subjectwise.models.model_folder import load_model, shipped_folder
 from subjectwise.recipe import PromptSettings, load_recipe
-from subjectwise.records import Example, Explanation, FloatArray, Prediction, Question, as_question
-from subjectwise.scoring import PYTORCH, LabelScorer, Scorer, loading_dtype
+from subjectwise.records import EncodedQuestion, Example, Explanation, Question, Scored, as_question
+from subjectwise.score_based_classifier import ScoreBasedClassifier
+from subjectwise.statistics.calibration import apply_temperature
+from subjectwise.text.prompt import Prompt
+from subjectwise.types import Progress
+from subjectwise.utils.atomic_files import file_sha256, new_folder
+from subjectwise.utils.hub_download import local_folder
 
-Questions = Sequence[Question | str]
+# What a model folder may have; never a pickle.
+_MODEL_FILES = ("*.json", "*.safetensors", "*.jinja", "*.txt", "README.md")
 
 
-class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """Names the subject of a question.
+class Classifier(ScoreBasedClassifier, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """Classifies questions by subject.
 
-    Get one that is trained with `Classifier.from_pretrained()`, one for any labels and any base with
+    Load a trained one with `Classifier.from_pretrained()`, use any labels and any base with
     `Classifier.zero_shot(labels)`, or train one with `fit`.
 
     Args:
         recipe: how `fit` trains: a shipped recipe or a recipe file.
         settings: `section.key=value` changes to it.
-        validation_share: the share of the rows that choose the epoch and fit the temperature, 0 to 0.5.
+        validation_share: the share of the rows that choose the epoch and fit the temperature, above 0 up to 0.5.
         device: `auto`, or a PyTorch device.
         dtype: `auto`, `float32`, `bfloat16` or `float16`.
         engine: `pytorch`, or `openvino`, which is faster on a CPU and slower to start.
@@ -49,7 +54,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     Attributes:
         classes_: the labels, in the order of `predict_proba`'s columns.
         temperature: what the log-probabilities are divided by.
-        thresholds: the confidence from which on the validation rows were right as often as the key says ("0.95").
+        thresholds: the confidence from which on the validation rows reached an accuracy, such as {"0.95": 0.71}.
         warning: one sentence when the base is not quite the one that the model was trained on, else empty.
     """
 
@@ -57,10 +62,10 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     warning: str = ""
     temperature: float = 1.0
     thresholds: Mapping[str, float] = {}
+    reads_options: bool = False
     _prior: Sequence[float] = ()
     _folder: Path | None = None
     _base: str = ""
-    _with_options: bool = False
     _writer: SentenceWriter | None = None
 
     def __init__(
@@ -90,22 +95,22 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         dtype: str = "auto",
         engine: str = PYTORCH,
     ) -> Classifier:
-        """Loads a model folder, here or on the Hub; without a name the shipped adapter on the embedded base.
+        """Load a model folder from disk or from the Hub; without a name the shipped adapter on the embedded base.
 
         Args:
             name: a folder, or a name on the Hub, which is then downloaded.
-            base: where the base is, when not where the folder says.
-            device, dtype, engine: as for the class.
+            base: where the base is, when it is not where the folder says.
+            device: as for the class.
+            dtype: as for the class.
+            engine: as for the class.
 
         Raises:
-            ModelFolderError: the folder is missing, not whole, or made for another base.
-            BaseModelError: the base is missing; the message has the command that brings it.
+            ModelFolderError: the folder is missing, incomplete, or belongs to another base.
+            BaseModelError: the base is missing; the message has the command that installs it.
         """
         classifier = cls(device=device, dtype=dtype, engine=engine)
-        if name is None:
-            classifier._load(shipped_folder(), base)
-        else:
-            classifier._load(_find_folder(name), base)
+        folder = shipped_folder() if name is None else local_folder(name, "model", _MODEL_FILES, ModelFolderError)
+        classifier._load(folder, base)
         return classifier
 
     @classmethod
@@ -113,225 +118,129 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         cls,
         labels: LabelSet,
         *,
-        base: str = "embedded",
+        base: str = EMBEDDED,
         style: str = "plain",
         shots: Sequence[Example] | None = None,
         device: str = "auto",
         dtype: str = "auto",
         engine: str = PYTORCH,
     ) -> Classifier:
-        """A classifier of any `labels` by the prompt alone, on an untrained base; not calibrated.
+        """Return a classifier of any `labels` by the prompt alone, on an untrained base; not calibrated.
 
-        The prompt has the labels' descriptions and examples, where they have any, and `shots` in place of those
-        examples where they are given. The reference's 14 labels alone have the reference's prompt and its examples.
+        The prompt has the labels' descriptions and examples, where they have any. The reference's 14 labels alone have
+        the reference's prompt and its examples.
+
+        Args:
+            labels: to choose from.
+            base: as for `load_base`.
+            style: of the prompt: plain, chat or bare.
+            shots: examples for the prompt, in place of the labels' own.
+            device: as for the class.
+            dtype: as for the class.
+            engine: as for the class.
         """
         classifier = cls(device=device, dtype=dtype, engine=engine)
         loaded = load_base(base, device=device, dtype=loading_dtype(engine, dtype))
         check_head(loaded.model)
-        shown = _shown(labels) if shots is None else [(example.question.text, example.label) for example in shots]
-        own = labels != LabelSet(MMLU_PRO_LABELS)
-        prompt = Prompt(loaded.tokenizer, labels, PromptSettings(style=style), shown, described=own)
+        shown = label_examples(labels) if shots is None else [(row.question.text, row.label) for row in shots]
+        described = labels != LabelSet(MMLU_PRO_LABELS)
+        prompt = Prompt(loaded.tokenizer, labels, PromptSettings(style=style), shown, described)
         precision = choose_dtype(loaded.model.device, dtype)
         classifier._use(LabelScorer(loaded.model, prompt, engine, precision), temperature=1.0)
         classifier._writer = SentenceWriter(loaded.model, loaded.tokenizer)
         return classifier
 
-    def fit(self, X: Questions, y: Sequence[Any]) -> Classifier:
-        """Trains by the recipe on questions `X` and their labels `y`; part of the rows, drawn with the seed, validates.
+    def fit(self, X: Sequence[Question | str], y: Sequence[Any]) -> Classifier:
+        """Train by the recipe on questions `X` and their labels `y`; part of the rows, drawn with the seed, validates.
 
         Raises:
             DataError: lengths differ, fewer than two labels, or a label with fewer than two rows.
         """
-        from sklearn.model_selection import train_test_split
+        from subjectwise.training.fit_rows import fit_rows
 
-        from subjectwise.data.protocols import Split
-        from subjectwise.data.split import write_split
-        from subjectwise.training.run import train
-
-        if len(X) != len(y):
-            raise DataError(f"There are {len(X)} questions for {len(y)} labels.")
-        if not 0 < self.validation_share <= 0.5:
-            raise DataError(f"validation_share is {self.validation_share}; it must be above 0 and at most 0.5.")
         recipe = load_recipe(self.recipe, self.settings)
-        classes, positions = np.unique(np.asarray(y), return_inverse=True)
-        names = [str(value) for value in classes]
-        rows = [
-            Example(str(number), as_question(question), names[position])
-            for number, (question, position) in enumerate(zip(X, positions, strict=True))
-        ]
-        LabelSet(tuple(names))
-        try:
-            chosen, held = train_test_split(
-                list(range(len(rows))),
-                test_size=max(self.validation_share, len(names) / len(rows)),
-                random_state=recipe.training.seed,
-                stratify=positions,
-            )
-        except ValueError as error:
-            raise DataError(f"The rows cannot be divided for validation: {error}") from error
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
-            split = write_split(
-                folder / "data",
-                rows,
-                Split(chosen, held, held),
-                protocol="fit",
-                seed=recipe.training.seed,
-                source="fit",
-            )
-            train(recipe, split, folder / "model", device=self.device, dtype=self.dtype, progress=False)
+            value_of = fit_rows(recipe, X, y, folder, self.validation_share, Compute(self.device, self.dtype))
             self._load(folder / "model", base=None)
             self._keep(folder / "model")
         # Columns follow the label set, which is in the order of names; classes_ has the values that `y` had.
-        value_of = dict(zip(names, classes, strict=True))
         self.classes_ = np.array([value_of[name] for name in self.labels])
         return self
 
     def save_pretrained(self, folder: Path | str) -> None:
-        """Writes the model folder to a new `folder`, whole or not at all."""
+        """Write the model folder to a new `folder`, whole or not at all."""
         self._check_fitted()
         if self._folder is None:
-            raise ModelFolderError(
-                "A zero-shot classifier has nothing to save; train one with fit, or 'subjectwise train'."
-            )
+            raise ModelFolderError("Cannot save a zero-shot classifier; train one with fit, or 'subjectwise train'.")
         with new_folder(Path(folder)) as temporary:
             shutil.copytree(self._folder, temporary, dirs_exist_ok=True)
 
-    @overload
-    def classify(  # type: ignore[overload-overlap]  # a str is a sequence of str too, and is one question here
-        self,
-        questions: Question | str,
-        *,
-        with_options: bool | None = None,
-        decision: Decision = ALWAYS_ONE,
-        prior_correction: str = "none",
-        on_progress: Callable[[int], None] | None = None,
-    ) -> Prediction: ...
+    def encode(self, questions: Sequence[Question]) -> list[EncodedQuestion]:
+        """Return the token ids of each question, for `score`."""
+        self._check_fitted()
+        return self._scorer.encode(questions)
 
-    @overload
-    def classify(
+    def score(
         self,
-        questions: Questions,
+        questions: Sequence[Question | str],
         *,
-        with_options: bool | None = None,
-        decision: Decision = ALWAYS_ONE,
-        prior_correction: str = "none",
-        on_progress: Callable[[int], None] | None = None,
-    ) -> list[Prediction]: ...
-
-    def classify(
-        self,
-        questions: Question | str | Questions,
-        *,
-        with_options: bool | None = None,
-        decision: Decision = ALWAYS_ONE,
-        prior_correction: str = "none",
-        on_progress: Callable[[int], None] | None = None,
-    ) -> Prediction | list[Prediction]:
-        """The prediction for one question, or a list of them for many, in their order.
+        encoded: Sequence[EncodedQuestion] | None = None,
+        on_progress: Progress | None = None,
+    ) -> Scored:
+        """Return calibrated probabilities of the labels and their probability mass.
 
         Args:
-            with_options: whether the model sees the answer options; None for the model's own setting.
-            decision: whether to abstain when unsure, or to give several labels.
-            prior_correction: `none`; or for many questions whose mix of labels is not that of the training rows:
-                `match` finds the mix and answers accordingly, `batch` takes every label for equally frequent.
-                An answer then depends on the other questions.
-            on_progress: told the number of questions of each batch that is done.
+            questions: each with the answer options that the model is to be shown.
+            encoded: what `encode` returned for them, to save encoding them again.
+            on_progress: called after each batch with the number of its questions.
 
         Raises:
-            QuestionError: a question is empty, too long or holds control characters.
+            QuestionError: a question is empty, too long or has control characters.
         """
-        if isinstance(questions, (str, Question)):
-            return self.classify([questions], with_options=with_options, decision=decision)[0]
-        read = [as_question(question) for question in questions]
-        names = list(self.labels)
-        decision.check_labels(names)
-        probabilities, mass = self._probabilities(read, with_options, on_progress)
-        probabilities = correct_prior(probabilities, prior_correction, self._prior)
-        return decide(read, probabilities, names, decision, mass)
-
-    def explain(
-        self,
-        question: Question | str,
-        *,
-        with_options: bool | None = None,
-        sentence: bool = False,
-        rounds: int = ROUNDS,
-    ) -> Explanation:
-        """Why a question has its label: the words that moved the answer, found by hiding them.
-
-        Args:
-            with_options: as for `classify`; the options are then hidden in turn as well.
-            sentence: adds "This is physics because ...", written by the base without the adapter, which is loaded
-                once for it. It is a guess at a reason; small bases guess badly.
-            rounds: how many times words are hidden: what an explanation costs, in classifications, and how finely
-                a long question is looked at.
-
-        Raises:
-            QuestionError: as for `classify`.
-            BaseModelError: a sentence is asked of a base that cannot write, such as an encoder.
-        """
-        read, labels = as_question(question), list(self.labels)
-        shown = self._with_options if with_options is None else with_options
-
-        def answer(questions: Sequence[Question]) -> FloatArray:
-            return self._probabilities(questions, shown, None)[0]
-
-        found = find_evidence(read, labels, answer, shown, rounds)
-        return replace(found, sentence=self._sentences().write(found, labels)) if sentence else found
-
-    def predict_proba(self, X: Questions, with_options: bool | None = None) -> FloatArray:
-        """Calibrated probabilities, [questions, labels], columns in the order of `classes_`."""
-        return self._probabilities([as_question(question) for question in X], with_options, None)[0]
-
-    def predict(self, X: Questions) -> npt.NDArray[Any]:
-        """The label of highest probability for each question, [questions]."""
-        probabilities = self.predict_proba(X)
-        return np.asarray(self.classes_[probabilities.argmax(axis=1)])
+        self._check_fitted()
+        if encoded is None:
+            encoded = self._scorer.encode([as_question(question) for question in questions])
+        scores = self._scorer.score(encoded, on_progress)
+        return Scored(apply_temperature(scores.log_probs, self.temperature), scores.label_mass)
 
     @property
     def labels(self) -> LabelSet:
+        """The labels, in the order of the columns."""
         self._check_fitted()
         return self._scorer.labels
 
-    def count_tokens(self, questions: Questions, with_options: bool | None = None) -> list[int]:
-        """How many tokens of each question the model reads, beside those that all share."""
-        self._check_fitted()
-        return self._scorer.count_tokens([as_question(question) for question in questions], with_options)
+    @property
+    def prior(self) -> Sequence[float]:
+        """The share of each label among the training rows; empty where it was not kept."""
+        return self._prior
 
     @property
     def config(self) -> ModelConfig | None:
-        """What the model folder says of itself; None where there is none."""
+        """What the model folder says of itself; None for a classifier without one."""
         return read_config(self._folder) if self._folder else None
 
     @property
     def weights_sha256(self) -> str:
-        """The hash of the file of weights, which tells this model from any other; empty where there is none."""
+        """The hash of the file of weights, which identifies the model; empty for a classifier without one."""
         return file_sha256(self._folder / read_config(self._folder).weights_file) if self._folder else ""
 
-    def _probabilities(
-        self, questions: Sequence[Question], with_options: bool | None, on_progress: Callable[[int], None] | None
-    ) -> tuple[FloatArray, FloatArray]:
-        self._check_fitted()
-        scores = self._scorer.score(questions, with_options, on_progress)
-        return apply_temperature(scores.log_probs, self.temperature), scores.label_mass
-
-    def _sentences(self) -> SentenceWriter:
-        """The base without the adapter, with which the scorer's own copy is merged."""
+    def _write_sentence(self, explanation: Explanation) -> str:
+        """Write a sentence with the base without its adapter, which is merged in the scorer's own copy."""
         if self._writer is None:
             loaded = load_base(self._base, device=self.device, dtype=self.dtype)
             self._writer = SentenceWriter(loaded.model, loaded.tokenizer)
-        return self._writer
+        return self._writer.write(explanation, list(self.labels))
 
     def _load(self, folder: Path, base: str | None) -> None:
-        loaded = load_model(folder, base=base, device=self.device, dtype=self.dtype, engine=self.engine)
+        loaded = load_model(folder, base=base, compute=Compute(self.device, self.dtype, self.engine))
         self._use(loaded.scorer, loaded.config.temperature)
         self.thresholds = dict(loaded.config.thresholds)
+        self.reads_options = loaded.config.prompt.with_options
+        self.warning = loaded.warning
         self._prior = loaded.config.prior
         self._folder = folder
         self._base = base or loaded.config.base.name
-        self._with_options = loaded.config.prompt.with_options
-        self.warning = loaded.warning
 
     def _use(self, scorer: Scorer, temperature: float) -> None:
         self._scorer = scorer
@@ -341,7 +250,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.classes_ = np.array(scorer.labels.names)
 
     def _keep(self, folder: Path) -> None:
-        """Copies the folder that `fit` made to a temporary place that lives as long as this classifier."""
+        """Copy the folder that `fit` wrote to a temporary one that lives as long as this classifier."""
         self._kept = tempfile.TemporaryDirectory(prefix="subjectwise-")
         self._folder = Path(shutil.copytree(folder, Path(self._kept.name) / "model"))
 
@@ -350,36 +259,13 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise NotFittedError("This Classifier is not trained yet; call fit, or use Classifier.from_pretrained().")
 
 
-def _shown(labels: LabelSet) -> list[tuple[str, str]] | None:
-    """The labels' examples for the prompt: the first of each label, then the second; None where there are none."""
-    rounds = max(map(len, labels.examples.values()), default=0)
-    given = [
+def label_examples(labels: LabelSet) -> list[tuple[str, str]] | None:
+    """Return the labels' examples for the prompt: the first of each label, then the second …; None without any."""
+    most = max(map(len, labels.examples.values()), default=0)
+    shots = [
         (labels.examples[name][turn], name)
-        for turn in range(rounds)
+        for turn in range(most)
         for name in labels
         if turn < len(labels.examples.get(name, ()))
     ]
-    return given or None
-
-
-def _find_folder(name: str | Path) -> Path:
-    """A folder here, or the local copy of one on the Hub."""
-    path = Path(name)
-    if path.is_dir():
-        return path
-    text = str(name)
-    if text.count("/") != 1 or text.startswith((".", "/", "~")):
-        raise ModelFolderError(f"There is no model folder {name}.")
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        # Never a pickle: only the files that a model folder has.
-        return Path(
-            snapshot_download(text, allow_patterns=["*.json", "*.safetensors", "*.jinja", "*.txt", "README.md"])
-        )
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        raise ModelFolderError(
-            f"There is no folder {name} here, and no model of that name could be brought from the Hub "
-            f"({type(error).__name__}); check the name, or download the folder first."
-        ) from error
+    return shots or None

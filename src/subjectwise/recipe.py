@@ -1,4 +1,4 @@
-"""A run as dataclasses, to and from YAML. Knows what may be set, not how anything is done with it."""
+"""The settings of a training run as dataclasses, read from and written to YAML. Knows no training."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from typing import Any, TypeVar, get_args, get_type_hints
 import yaml
 
 from subjectwise.errors import RecipeError
-from subjectwise.spelling import LANGUAGES
+from subjectwise.types import JsonObject
 
 STYLES = ("plain", "chat", "bare")
-LOSSES = ("label", "answer", "sequence")
+LOSSES = ("label", "answer")
 SHARING = ("auto", "on", "off")
 TUNES = ("none", "lora", "full", "frozen")
-POOLINGS = ("auto", "row_end")
 QUANTIZATIONS = ("none", "nf4")
+# The languages of pyspellchecker's dictionaries.
+LANGUAGES = ("ar", "de", "en", "es", "eu", "fa", "fr", "it", "lv", "nl", "pt", "ru")
 SPELLINGS = ("none", *LANGUAGES)
 AUGMENTATIONS = ("none", "typos", "noise")
 SEVEN_PROJECTIONS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
@@ -34,10 +35,12 @@ def _check(condition: bool, name: str, value: object, wanted: str) -> None:
 
 @dataclass(frozen=True)
 class PromptSettings:
+    """How a question is shown to the model."""
+
     style: str = "bare"  # plain (the reference's template), chat (the same as a chat turn) or bare
-    with_options: bool = False  # whether the answer options are shown to the model
+    with_options: bool = False  # whether the model is shown the answer options
     max_tokens: int = 256  # longest question with its options and the end of the template; the middle is cut
-    spelling: str = "none"  # en, or another language whose mistyped words are mended before the model reads them
+    spelling: str = "none"  # en, or another language whose spelling is corrected before the model reads the question
 
     def __post_init__(self) -> None:
         _check(self.style in STYLES, "prompt.style", self.style, f"one of {', '.join(STYLES)}")
@@ -45,20 +48,22 @@ class PromptSettings:
         _check(self.spelling in SPELLINGS, "prompt.spelling", self.spelling, f"one of {', '.join(SPELLINGS)}")
 
     @property
-    def mends(self) -> bool:
-        """Whether mistyped words are mended."""
+    def corrects_spelling(self) -> bool:
+        """Whether spelling is corrected."""
         return self.spelling != "none"
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values; a setting that older versions do not know only where it is used."""
+    def to_dict(self) -> JsonObject:
+        """Return plain values; a setting that older versions do not know only where it is used."""
         plain = asdict(self)
-        if not self.mends:
+        if not self.corrects_spelling:
             del plain["spelling"]
         return plain
 
 
 @dataclass(frozen=True)
 class LoraSettings:
+    """The adapter."""
+
     r: int = 16  # rank
     alpha: float = 32  # the adapter's output is scaled by alpha / r
     dropout: float = 0.0  # on the adapter's input
@@ -68,60 +73,53 @@ class LoraSettings:
     def __post_init__(self) -> None:
         _check(self.r >= 1, "lora.r", self.r, "at least 1")
         _check(self.alpha > 0, "lora.alpha", self.alpha, "above 0")
-        _check(0 <= self.dropout < 1, "lora.dropout", self.dropout, "from 0 up to, not including, 1")
-        _check(len(self.target_modules) > 0, "lora.target_modules", self.target_modules, "one name at least")
+        _check(0 <= self.dropout < 1, "lora.dropout", self.dropout, "at least 0 and below 1")
+        _check(len(self.target_modules) > 0, "lora.target_modules", self.target_modules, "one name or more")
         _check(self.quantize in QUANTIZATIONS, "lora.quantize", self.quantize, f"one of {', '.join(QUANTIZATIONS)}")
 
 
 @dataclass(frozen=True)
 class HeadSettings:
-    """A classification head in place of scored labels. All but `tune` are there to measure what usual faults cost."""
+    """A classification head in place of scored labels."""
 
     tune: str = "none"  # none: no head; lora: an adapter and the head; full: every weight; frozen: the head alone
-    train_head: bool = True  # false leaves the head at its random first values
-    pooling: str = "auto"  # auto: a decoder's last token, an encoder's own way; row_end: the end of the padded row
-    pad_token: bool = True  # false: a decoder without pad token, which transformers lets read one row at a time only
 
     def __post_init__(self) -> None:
         _check(self.tune in TUNES, "head.tune", self.tune, f"one of {', '.join(TUNES)}")
-        _check(self.pooling in POOLINGS, "head.pooling", self.pooling, f"one of {', '.join(POOLINGS)}")
-        wanted = "true where head.tune is frozen, since nothing would be trained"
-        _check(self.train_head or self.tune != "frozen", "head.train_head", self.train_head, wanted)
-        alone = self.train_head and self.pooling == "auto" and self.pad_token
-        _check(self.used or alone, "head.tune", self.tune, "lora, full or frozen where another setting of head is made")
 
     @property
     def used(self) -> bool:
+        """Whether there is a head."""
         return self.tune != "none"
 
     @property
     def whole(self) -> bool:
-        """Whether the model folder holds every weight, and not an adapter to a base."""
+        """Whether the model folder has every weight, and not an adapter to a base."""
         return self.tune in ("full", "frozen")
 
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    loss: str = "label"  # label: what scoring reads; answer: all of the label and its end; sequence: the whole text
+    """How the adapter or the head is trained."""
+
+    loss: str = "label"  # label: the tokens that scoring reads; answer: all tokens of the label and its end
     epochs: int = 5
     learning_rate: float = 3e-4  # at its peak; cosine to zero
-    warmup: float = 0.05  # share of the steps that the rate takes to rise
+    warmup: float = 0.05  # share of the steps in which the rate rises
     weight_decay: float = 0.0
-    batch_size: int = 16  # rows read at once
-    gradient_accumulation: int = 1  # batches a step
+    batch_size: int = 16  # rows per batch
+    gradient_accumulation: int = 1  # batches per step
     max_grad_norm: float = 1.0
     seed: int = 42
     patience: int = 2  # epochs without a lower validation NLL before training stops
-    options_share: float = 0.0  # share of the rows shown with their options, drawn anew each epoch
+    options_share: float = 0.0  # share of the rows shown with their options, drawn again each epoch
     option_halves: int = 0  # further views of those rows: random halves of their options, shuffled
-    label_smoothing: float = 0.0  # share of the target spread over the labels, against labels learnt by heart
-    augment: str = (
-        "none"  # typos: half of the rows mistyped, anew each epoch; noise: or in capitals, without spaces, ...
-    )
+    label_smoothing: float = 0.0  # share of the target spread over the labels (Szegedy et al. 2016)
+    augment: str = "none"  # typos: half of the rows mistyped, drawn again each epoch; noise: capitals, spaces … as well
     validation_rows: int = 0  # rows that choose the epoch, drawn once with the seed; 0 for all
-    share_prefix: str = "auto"  # run the prompt's prefix once a batch: auto (where it is long), on, off
+    share_prefix: str = "auto"  # run the prompt's prefix once per batch: auto (where it is long), on, off
     compile: bool = False  # compile each layer; pays on long runs
-    checkpoint_steps: int = 200  # steps between checkpoints within an epoch; a killed run goes on from the last
+    checkpoint_steps: int = 200  # steps between checkpoints within an epoch; a killed run resumes from the last
 
     def __post_init__(self) -> None:
         _check(self.loss in LOSSES, "training.loss", self.loss, f"one of {', '.join(LOSSES)}")
@@ -130,12 +128,12 @@ class TrainingSettings:
         for name in ("epochs", "batch_size", "gradient_accumulation", "patience", "checkpoint_steps"):
             _check(getattr(self, name) >= 1, f"training.{name}", getattr(self, name), "at least 1")
         _check(self.learning_rate > 0, "training.learning_rate", self.learning_rate, "above 0")
-        _check(0 <= self.warmup < 1, "training.warmup", self.warmup, "from 0 up to, not including, 1")
+        _check(0 <= self.warmup < 1, "training.warmup", self.warmup, "at least 0 and below 1")
         _check(self.weight_decay >= 0, "training.weight_decay", self.weight_decay, "0 or more")
         _check(self.max_grad_norm > 0, "training.max_grad_norm", self.max_grad_norm, "above 0")
         _check(0 <= self.options_share <= 1, "training.options_share", self.options_share, "from 0 to 1")
         _check(self.option_halves >= 0, "training.option_halves", self.option_halves, "0 or more")
-        wanted = "from 0 up to, not including, 1"
+        wanted = "at least 0 and below 1"
         _check(0 <= self.label_smoothing < 1, "training.label_smoothing", self.label_smoothing, wanted)
         _check(self.validation_rows >= 0, "training.validation_rows", self.validation_rows, "0 or more")
 
@@ -155,17 +153,15 @@ class Recipe:
     def __post_init__(self) -> None:
         if not self.head.used:
             return
-        training, style, quantize = self.training, self.prompt.style, self.lora.quantize
         wanted = f"none where head.tune is {self.head.tune}, which trains no adapter"
-        _check(quantize == "none" or not self.head.whole, "lora.quantize", quantize, wanted)
-        _check(style == "bare", "prompt.style", style, "bare for a head, which reads the question alone")
-        _check(not self.prompt.mends, "prompt.spelling", self.prompt.spelling, "none for a head")
-        _check(training.loss == "label", "training.loss", training.loss, "label for a head")
-        wanted = "1 where head.pad_token is false: transformers refuses more rows at once without a pad token"
-        _check(self.head.pad_token or training.batch_size == 1, "training.batch_size", training.batch_size, wanted)
+        _check(self.lora.quantize == "none" or not self.head.whole, "lora.quantize", self.lora.quantize, wanted)
+        wanted = "bare for a head, which reads the question alone"
+        _check(self.prompt.style == "bare", "prompt.style", self.prompt.style, wanted)
+        _check(not self.prompt.corrects_spelling, "prompt.spelling", self.prompt.spelling, "none for a head")
+        _check(self.training.loss == "label", "training.loss", self.training.loss, "label for a head")
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values; settings that older versions do not know only where they are used."""
+    def to_dict(self) -> JsonObject:
+        """Return plain values; settings that older versions do not know only where they are used."""
         plain = {**self._all_settings(), "prompt": self.prompt.to_dict()}
         if self.lora.quantize == "none":
             del plain["lora"]["quantize"]
@@ -175,21 +171,18 @@ class Recipe:
             del plain["head"]
         return plain
 
-    def _all_settings(self) -> dict[str, Any]:
-        plain: dict[str, Any] = asdict(self)
+    def _all_settings(self) -> JsonObject:
+        plain: JsonObject = asdict(self)
         plain["lora"]["target_modules"] = list(self.lora.target_modules)
         return plain
 
-    def to_yaml(self) -> str:
-        return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True)
-
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Recipe:
-        """Builds a recipe; RecipeError names an unknown key, with the nearest known one, or a bad value."""
-        return _build(cls, values, "")
+    def from_dict(cls, values: Mapping[str, object]) -> Recipe:
+        """Build a recipe; RecipeError names an unknown key, with the nearest known one, or a bad value."""
+        return build_settings(cls, values)
 
     def with_settings(self, assignments: Iterable[str]) -> Recipe:
-        """A copy with `section.key=value` assignments applied; values are read as YAML."""
+        """Return a copy with `section.key=value` assignments applied; values are read as YAML."""
         values = self._all_settings()
         for assignment in assignments:
             key, equals, text = assignment.partition("=")
@@ -200,24 +193,24 @@ class Recipe:
             for part in path:
                 section = section.get(part, {})
                 if not isinstance(section, dict):
-                    raise RecipeError(f"{key!r} is not a setting; {part!r} holds a single value.")
+                    raise RecipeError(f"Unknown setting {key!r}: {part!r} is a single value.")
             if last not in section:
-                raise RecipeError(f"{key!r} is not a setting{_nearest(key.strip(), _all_keys(values))}.")
+                raise RecipeError(f"Unknown setting {key!r}{_nearest(key.strip(), _all_keys(values))}.")
             section[last] = yaml.safe_load(text)
         return Recipe.from_dict(values)
 
 
 def shipped_recipes() -> list[str]:
-    """Names of the recipes in the package."""
+    """Return the names of the recipes in the package."""
     folder = resources.files("subjectwise") / "recipes"
     return sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml"))
 
 
 def load_recipe(name: str | Path, assignments: Iterable[str] = ()) -> Recipe:
-    """Reads a shipped recipe by name or any recipe file by path, and applies `key=value` assignments.
+    """Read a shipped recipe by name or a recipe file by path, and apply `key=value` assignments.
 
     Raises:
-        RecipeError: no such recipe, an unknown key or a value out of range.
+        RecipeError: an unknown recipe or key, or a value out of range.
     """
     path = Path(name)
     if str(name) in shipped_recipes():
@@ -225,19 +218,17 @@ def load_recipe(name: str | Path, assignments: Iterable[str] = ()) -> Recipe:
     elif path.is_file():
         text = path.read_text(encoding="utf-8")
     else:
-        raise RecipeError(
-            f"There is no recipe {str(name)!r}; name a YAML file or one of {', '.join(shipped_recipes())}."
-        )
+        raise RecipeError(f"Unknown recipe {str(name)!r}; give a YAML file or one of {', '.join(shipped_recipes())}.")
     try:
         values = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise RecipeError(f"The recipe {name} is not valid YAML: {' '.join(str(error).split())}") from error
     if not isinstance(values, dict):
-        raise RecipeError(f"The recipe {name} must hold 'key: value' lines.")
+        raise RecipeError(f"The recipe {name} must consist of 'key: value' lines.")
     return replace(Recipe.from_dict(values), name=path.stem).with_settings(assignments)
 
 
-def _all_keys(values: Mapping[str, Any], start: str = "") -> list[str]:
+def _all_keys(values: Mapping[str, object], start: str = "") -> list[str]:
     keys: list[str] = []
     for key, value in values.items():
         keys += _all_keys(value, f"{start}{key}.") if isinstance(value, dict) else [f"{start}{key}"]
@@ -246,12 +237,21 @@ def _all_keys(values: Mapping[str, Any], start: str = "") -> list[str]:
 
 def _nearest(key: str, known: Iterable[str]) -> str:
     by_end = {name.rsplit(".", 1)[-1]: name for name in known}
-    found = difflib.get_close_matches(key.rsplit(".", 1)[-1], by_end, n=1, cutoff=0.5)
-    return f"; the nearest one is {by_end[found[0]]!r}" if found else ""
+    close = difflib.get_close_matches(key.rsplit(".", 1)[-1], by_end, n=1, cutoff=0.5)
+    return f"; the nearest one is {by_end[close[0]]!r}" if close else ""
 
 
-def _build(cls: type[_T], values: Mapping[str, Any], start: str) -> _T:
-    """Builds the dataclass `cls` from plain values, checking keys and types; `start` is the dotted path to it."""
+def build_settings(cls: type[_T], values: Mapping[str, object], start: str = "") -> _T:
+    """Build the dataclass `cls` from plain values, checking keys and types.
+
+    Args:
+        cls: a dataclass of settings, which may have dataclasses inside.
+        values: from YAML or JSON.
+        start: the dotted path to `values`, for errors.
+
+    Raises:
+        RecipeError: an unknown key, with the nearest known one, or a value of another type.
+    """
     assert is_dataclass(cls)
     hints = get_type_hints(cls)
     known = [item.name for item in fields(cls)]
@@ -260,18 +260,18 @@ def _build(cls: type[_T], values: Mapping[str, Any], start: str) -> _T:
     for key, value in values.items():
         name, kind = f"{start}{key}", hints.get(str(key))
         if kind is None:
-            raise RecipeError(f"{name!r} is not a setting{_nearest(str(key), [start + item for item in known])}.")
+            raise RecipeError(f"Unknown setting {name!r}{_nearest(str(key), [start + item for item in known])}.")
         if isinstance(kind, type) and is_dataclass(kind):
             if not isinstance(value, Mapping):
-                raise RecipeError(f"{name} must hold settings of its own, as in {name}.{fields(kind)[0].name}.")
-            built[key] = _build(kind, value, f"{name}.")
+                raise RecipeError(f"{name} must have settings of its own, as in {name}.{fields(kind)[0].name}.")
+            built[key] = build_settings(kind, value, f"{name}.")
         else:
-            built[key] = _as_kind(kind, value, name)
+            built[key] = _converted(kind, value, name)
     return cls(**built)
 
 
-def _as_kind(kind: Any, value: Any, name: str) -> Any:
-    """`value` as the type of its field. YAML reads 3e-4 as text and 1 as a whole number; both are meant as numbers."""
+def _converted(kind: Any, value: Any, name: str) -> Any:
+    """Return `value` in the type of its field. YAML reads 3e-4 as text and 1 as a whole number; both are floats."""
     if kind is float and isinstance(value, str):
         try:
             return float(value)

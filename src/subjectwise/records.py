@@ -1,33 +1,40 @@
-"""The records that travel through the package, and the face that everything that predicts shows."""
+"""The records that travel between modules, and the protocol that every predictor implements."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Protocol, overload
 
-import numpy as np
 import numpy.typing as npt
 
-from subjectwise.errors import QuestionError
-
-FloatArray = npt.NDArray[np.float64]
+from subjectwise.errors import DataError, QuestionError
+from subjectwise.labels import LabelSet
+from subjectwise.types import FloatArray, JsonObject, Progress
 
 # Far above any real question (the longest of MMLU-Pro has 4,671), low enough to catch a file given as a question.
 MAX_CHARACTERS = 50_000
 
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
+# The label of an answer whose probability is below the minimum.
+ABSTAIN = "abstain"
+
+# How many times an explanation hides words, by default: what keeps it under 15 classifications.
+EXPLANATION_ROUNDS = 16
+
 
 @dataclass(frozen=True)
 class Question:
     """A question and its answer options, if it has any. Text is NFC-normalised and stripped.
 
+    Every predictor sees the options that a question has; `without_options` drops them.
+
     Raises:
         QuestionError: the text is empty, longer than 50,000 characters with its options,
-            or holds control characters other than tab and line breaks.
+            or has control characters other than tab and line breaks.
     """
 
     text: str
@@ -47,22 +54,97 @@ class Question:
                 f"The question has {len(whole):,} characters; the limit is {MAX_CHARACTERS:,}. "
                 "To classify a file of questions, use --input."
             )
-        if found := CONTROL_CHARACTERS.search(whole):
-            raise QuestionError(f"The question holds the control character {found.group()!r}; remove it.")
+        if control := CONTROL_CHARACTERS.search(whole):
+            raise QuestionError(f"The question has the control character {control.group()!r}; remove it.")
         try:
             whole.encode("utf-8")
         except UnicodeEncodeError:
-            raise QuestionError("The question holds half of a character (a lone surrogate); remove it.") from None
+            raise QuestionError("The question has half of a character (a lone surrogate); remove it.") from None
+
+    def without_options(self) -> Question:
+        """Return the question's text alone."""
+        return replace(self, options=()) if self.options else self
+
+
+def as_question(value: Question | str) -> Question:
+    """Return a text as a question, and a question as it is."""
+    return value if isinstance(value, Question) else Question(value)
+
+
+def show_options(questions: Iterable[Question], shown: bool) -> list[Question]:
+    """Return the questions as an entry point passes them on: with their options, or without."""
+    return [question if shown else question.without_options() for question in questions]
 
 
 @dataclass(frozen=True)
 class Example:
-    """A question whose label is known, as one row of a data set."""
+    """A question whose label is known: one row of a data set."""
 
     row_id: str
     question: Question
     label: str
     source: str = ""
+
+    def without_options(self) -> Example:
+        """Return the row with the question's text alone."""
+        return replace(self, question=self.question.without_options()) if self.question.options else self
+
+
+@dataclass(frozen=True)
+class EncodedQuestion:
+    """What a model reads of one question.
+
+    Attributes:
+        ids: token ids, without those that all questions share; empty for a predictor without tokens.
+        tokens: how many tokens are read, or an estimate where the predictor has none.
+    """
+
+    ids: list[int]
+    tokens: int
+
+
+@dataclass(frozen=True)
+class Scored:
+    """Calibrated probabilities of many questions.
+
+    Attributes:
+        probabilities: [questions, labels], rows summing to 1, columns in label order.
+        label_mass: probability of any label at all before normalising, [questions], 0 to 1; None where the
+            predictor does not have one.
+    """
+
+    probabilities: FloatArray
+    label_mass: FloatArray | None = None
+
+
+@dataclass(frozen=True)
+class Decision:
+    """How probabilities become an answer.
+
+    Attributes:
+        min_confidence: below this probability the answer is `abstain`; 0 to always answer.
+        multi_label: give several labels when unsure, one more per band of entropy, up to five.
+
+    Raises:
+        DataError: the minimum is not from 0 to 1.
+    """
+
+    min_confidence: float = 0.0
+    multi_label: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.min_confidence <= 1:
+            raise DataError(f"The minimum confidence is {self.min_confidence}; it must be from 0 to 1.")
+
+    def check_labels(self, labels: Iterable[str]) -> None:
+        """Raise DataError where an abstention could be mistaken for a label."""
+        if self.min_confidence and ABSTAIN in labels:
+            raise DataError(
+                f"Cannot abstain: {ABSTAIN!r} is one of the labels. Rename it, or leave out the minimum confidence."
+            )
+
+
+ALWAYS_ONE = Decision()
 
 
 @dataclass(frozen=True)
@@ -70,15 +152,15 @@ class Prediction:
     """The answer to one question.
 
     Attributes:
-        label: the label of highest probability, or `abstain` where that is below the minimum that was asked for.
+        label: the most probable label, or `abstain` where its probability is below the requested minimum.
         score: the highest calibrated probability, 0 to 1.
         scores: every label's calibrated probability, in label order; they sum to 1.
         label_mass: the probability that the model gives to any label at all, before normalising, 0 to 1;
-            near 0 when the text is none of these. A classification head has no other answers: it is 1 there.
-            None where the predictor has no such notion.
-        best_label: where a minimum was asked for, the label of highest probability even if the answer is `abstain`.
-        labels: where several were asked for, the likely labels, best first; none where the answer is `abstain`.
-        entropy: where several were asked for, the entropy of the scores as a share of the highest possible, 0 to 1.
+            near 0 when the text belongs to none of them. A classification head has no other answers: it is 1 there.
+            None where the predictor does not have one.
+        best_label: where a minimum was requested, the most probable label, also if the answer is `abstain`.
+        labels: where several were requested, the likely labels, best first; empty where the answer is `abstain`.
+        entropy: where several labels were requested, the normalised entropy of the scores, 0 to 1.
     """
 
     question: str
@@ -91,12 +173,12 @@ class Prediction:
     entropy: float | None = None
 
     def top(self, k: int) -> list[tuple[str, float]]:
-        """The `k` most probable labels with their probabilities, best first."""
+        """Return the `k` most probable labels with their probabilities, best first."""
         return sorted(self.scores.items(), key=lambda item: -item[1])[:k]
 
-    def to_dict(self) -> dict[str, Any]:
-        """The fields as JSON has them; those that were not asked for are left out."""
-        decided: dict[str, Any] = {"best_label": self.best_label} if self.best_label else {}
+    def to_dict(self) -> JsonObject:
+        """Return the fields for JSON, without those that were not requested."""
+        decided: JsonObject = {"best_label": self.best_label} if self.best_label else {}
         if self.entropy is not None:
             decided |= {"labels": list(self.labels), "entropy": self.entropy}
         return {
@@ -111,14 +193,14 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Evidence:
-    """What one word, or a few words in a row, of a question did to the answer.
+    """How one word of a question, or a few words in a row, changed the answer.
 
     Attributes:
-        text: the words as they stand in the question.
-        start, end: their place in the question's text; in the option's where `option` is given.
-        weight: the log-odds of the answer with these words, less those without; above 0 they speak for it.
-        runner_up_weight: the same of the label that came second.
-        option: the number of the answer option that is meant, from 0; None for the question itself.
+        text: the words as they are in the question.
+        start, end: their character positions in the question's text; in the option's where `option` is given.
+        weight: log-odds of the answer with these words minus log-odds without; above 0 they speak for it.
+        runner_up_weight: the same for the second most probable label.
+        option: the index of the answer option, from 0; None for the question itself.
     """
 
     text: str
@@ -131,13 +213,13 @@ class Evidence:
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why a question has its label: the words that moved the answer, and a sentence where one was asked for.
+    """Why a question has its label: the words that changed the answer, and a sentence where one was requested.
 
     Attributes:
-        label, score: the label of highest probability, and that probability.
-        runner_up, runner_up_score: those of the label that came second.
+        label, score: the most probable label and its probability.
+        runner_up, runner_up_score: the second most probable label and its probability.
         evidence: in the order of the text.
-        sentence: "This is physics because ...", written by the base; empty where none was asked for.
+        sentence: "This is physics because ...", written by the base; empty where none was requested.
     """
 
     question: str
@@ -149,15 +231,15 @@ class Explanation:
     sentence: str = ""
 
     def strongest(self, k: int = 3, *, runner_up: bool = False) -> list[Evidence]:
-        """At most `k` pieces of evidence for the label (or for the runner-up), strongest first."""
+        """Return at most `k` pieces of evidence for the label (or for the runner-up), strongest first."""
 
         def weight(item: Evidence) -> float:
             return item.runner_up_weight if runner_up else item.weight
 
         return [item for item in sorted(self.evidence, key=weight, reverse=True)[:k] if weight(item) > 0]
 
-    def to_dict(self) -> dict[str, Any]:
-        """The fields as JSON has them; the sentence, and the option of a piece of evidence, only where there is one."""
+    def to_dict(self) -> JsonObject:
+        """Return the fields for JSON; the sentence, and the option of a piece of evidence, only where it has one."""
         plain = asdict(self)
         plain["evidence"] = [
             {key: value for key, value in item.items() if value is not None} for item in plain["evidence"]
@@ -167,17 +249,85 @@ class Explanation:
         return plain
 
 
-def as_question(value: Question | str) -> Question:
-    return value if isinstance(value, Question) else Question(value)
-
-
-@runtime_checkable
-class Predictor(Protocol):
-    """What evaluation, serving and comparison ask of anything that classifies: scikit-learn's two members."""
+class QuestionClassifier(Protocol):
+    """What every predictor implements: a trained model, any labels without training, a baseline."""
 
     @property
-    def classes_(self) -> Sequence[str] | npt.NDArray[Any]: ...
+    def labels(self) -> LabelSet:
+        """The labels, in the order of the columns."""
+        ...
 
-    def predict_proba(self, questions: Sequence[Question | str]) -> FloatArray:
-        """Calibrated probabilities, [questions, labels], rows summing to 1, columns in `classes_` order."""
+    @property
+    def classes_(self) -> npt.NDArray[Any]:
+        """scikit-learn's name for the labels, with the values that `fit` was given."""
+        ...
+
+    @property
+    def temperature(self) -> float:
+        """What the log-probabilities were divided by."""
+        ...
+
+    @property
+    def thresholds(self) -> Mapping[str, float]:
+        """The confidence for a wanted accuracy on the validation rows, such as {"0.95": 0.71}; may be empty."""
+        ...
+
+    @property
+    def prior(self) -> Sequence[float]:
+        """The share of each label among the training rows; empty where it is unknown."""
+        ...
+
+    @property
+    def reads_options(self) -> bool:
+        """Whether the model was trained to see answer options, so that entry points show them by default."""
+        ...
+
+    @property
+    def warning(self) -> str:
+        """One sentence where the model is not quite what it was trained as; else empty."""
+        ...
+
+    @property
+    def weights_sha256(self) -> str:
+        """The hash of the weights; empty where the predictor has no file of its own."""
+        ...
+
+    def encode(self, questions: Sequence[Question]) -> list[EncodedQuestion]:
+        """Return what the model reads of each question, for `score`."""
+        ...
+
+    def score(
+        self,
+        questions: Sequence[Question | str],
+        *,
+        encoded: Sequence[EncodedQuestion] | None = None,
+        on_progress: Progress | None = None,
+    ) -> Scored:
+        """Return calibrated probabilities; `encoded` saves encoding the questions again."""
+        ...
+
+    @overload
+    def classify(  # type: ignore[overload-overlap]  # a str is a sequence of str too, and is one question here
+        self,
+        questions: Question | str,
+        *,
+        decision: Decision = ALWAYS_ONE,
+        prior_correction: str = "none",
+        on_progress: Progress | None = None,
+    ) -> Prediction: ...
+
+    @overload
+    def classify(
+        self,
+        questions: Sequence[Question | str],
+        *,
+        decision: Decision = ALWAYS_ONE,
+        prior_correction: str = "none",
+        on_progress: Progress | None = None,
+    ) -> list[Prediction]: ...
+
+    def explain(
+        self, question: Question | str, *, sentence: bool = False, rounds: int = EXPLANATION_ROUNDS
+    ) -> Explanation:
+        """Return the words that changed the answer, and a sentence on request."""
         ...

@@ -15,8 +15,8 @@ import tempfile
 from pathlib import Path
 
 import subjectwise
-from subjectwise.base_models import EMBEDDED_SHA256, _converted_gguf, embedded_file
 from subjectwise.classifier import Classifier
+from subjectwise.models.gguf import EMBEDDED_SHA256, converted_gguf, embedded_file
 
 HERE = Path(__file__).parent
 QUESTIONS = HERE.parent.parent / "data" / "short_questions_test.jsonl"
@@ -34,9 +34,9 @@ def as_on_the_hub(base: Path, folder: Path) -> Path:
 
 def main() -> None:
     python = sys.argv[1]
-    model = Path(sys.argv[2]) if len(sys.argv) > 2 else Path(subjectwise.__file__).parent / "model"
+    model = Path(sys.argv[2]) if len(sys.argv) > 2 else Path(subjectwise.__file__).parent / "shipped"
     questions = [json.loads(line)["question"] for line in QUESTIONS.read_text(encoding="utf-8").splitlines()][::3]
-    base, _ = _converted_gguf(embedded_file(), EMBEDDED_SHA256)
+    base, _ = converted_gguf(embedded_file(), EMBEDDED_SHA256)
     classifier = Classifier.from_pretrained(model, device="cpu", dtype="float32")
     expected = list(classifier.predict(questions))
     with tempfile.TemporaryDirectory() as place:

@@ -1,1 +1,1 @@
-"""What a user would try instead of a language model, behind the same face."""
+"""What a user would try instead of a language model, behind the same protocol."""

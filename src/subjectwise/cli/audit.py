@@ -12,7 +12,7 @@ import typer
 from subjectwise.cli.options import AsJson, OptionsColumn, QuestionColumn
 
 if TYPE_CHECKING:
-    from subjectwise.audit import Audit
+    from subjectwise.evaluation.audit import Audit
 
 _CLIPPED = 110
 _PAIRS = 10
@@ -44,14 +44,15 @@ def audit(
 
     Example: `subjectwise audit --data questions.csv --output audit.jsonl`
     """
-    from subjectwise.audit import audit as run
-    from subjectwise.audit import cross_validated, read_predictions, write_rows
+    from subjectwise.data.column_names import Columns
     from subjectwise.data.protocols import SPLIT_NAMES
-    from subjectwise.data.read import Columns, read_examples
+    from subjectwise.data.read_table import read_examples
     from subjectwise.data.split import MANIFEST, open_split
     from subjectwise.errors import OutputError
+    from subjectwise.evaluation.audit import audit as run
+    from subjectwise.evaluation.audit import cross_validated, read_predictions, write_rows
     from subjectwise.labels import LabelSet
-    from subjectwise.progress import progress_bar
+    from subjectwise.utils.progress import progress_bar
 
     if output is not None and output.exists():
         raise OutputError(f"{output} exists already; choose another place, or remove it first.")

@@ -25,9 +25,10 @@ def average(
     Example: `subjectwise average run-1 run-2 --data split --output my-model`
     """
     from subjectwise.data.split import open_split
+    from subjectwise.models.devices import Compute
     from subjectwise.training.average import average as run
 
-    config = run(models, open_split(data), output, rank=rank, device=device, dtype=dtype)
+    config = run(models, open_split(data), output, rank=rank, compute=Compute(device, dtype))
     measured = config.results["validation"]
     if as_json:
         typer.echo(json.dumps({"folder": str(output), "temperature": config.temperature, **measured}))

@@ -29,9 +29,10 @@ def calibrate(
     Example: `subjectwise calibrate my-model --data split`
     """
     from subjectwise.data.split import open_split
-    from subjectwise.training.calibrate import calibrate as run
+    from subjectwise.models.devices import Compute
+    from subjectwise.training.calibrate_model import calibrate as run
 
-    fitted = run(model, open_split(data), base=base or None, device=device, dtype=dtype, spelling=spelling or None)
+    fitted = run(model, open_split(data), base=base or None, compute=Compute(device, dtype), spelling=spelling or None)
     measured = fitted.results["validation"]
     result = {"temperature": fitted.temperature, "thresholds": dict(fitted.thresholds), **measured}
     if as_json:

@@ -19,7 +19,7 @@ def card(
 
     Example: `subjectwise card my-model --report reports/mine`
     """
-    from subjectwise.card import add_report, write_card
+    from subjectwise.publish.model_card import add_report, write_card
 
     for folder in report or []:
         add_report(model, folder)

@@ -5,16 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from subjectwise.cli.options import BaseName, Device, Dtype, Engine, LabelFile, ModelName, OptionsColumn, QuestionColumn
 
 if TYPE_CHECKING:
-    from subjectwise.baselines.baseline import Baseline
-    from subjectwise.classifier import Classifier
-    from subjectwise.records import Prediction
+    from subjectwise.models.devices import Compute
+    from subjectwise.records import Prediction, QuestionClassifier
 
 
 def classify(
@@ -65,9 +64,9 @@ def classify(
     Labels of your own: `subjectwise classify --labels labels.yaml "Where is my parcel?"`
     """
     from subjectwise.cli.explain import explained, show_reason
-    from subjectwise.decision import Decision
     from subjectwise.errors import QuestionError, SubjectwiseError
-    from subjectwise.records import as_question
+    from subjectwise.models.devices import Compute
+    from subjectwise.records import Decision, as_question
 
     if bool(questions) == bool(input_file):
         raise SubjectwiseError("Give either questions or --input FILE; see 'subjectwise classify --help'.")
@@ -80,7 +79,7 @@ def classify(
         raise SubjectwiseError("--prior-correction needs --input; a single question has no mix of subjects.")
     if min_confidence and min_accuracy:
         raise SubjectwiseError("Give --min-confidence or --min-accuracy, not both.")
-    classifier = load(model, labels, base=base or None, device=device, dtype=dtype, engine=engine)
+    classifier = load(model, labels, base, Compute(device, dtype, engine))
     if classifier.warning:
         typer.echo(f"Warning: {classifier.warning}", err=True)
     minimum = _threshold(classifier, min_accuracy) if min_accuracy else min_confidence
@@ -96,10 +95,10 @@ def classify(
                     show_reason(reason)
         return
 
-    from subjectwise.batch import classify_file, classify_rows, json_line
+    from subjectwise.bulk.classify_files import classify_file, classify_rows, json_line
 
     path = Path(input_file)
-    shown = with_options or None
+    shown = with_options or classifier.reads_options
     if output is None:
         for answers in classify_rows(
             classifier, path, question_column=question_column, options_column=options_column,
@@ -109,7 +108,7 @@ def classify(
             sys.stdout.writelines(map(json_line, answers))
             sys.stdout.flush()
         return
-    from subjectwise.progress import progress_bar
+    from subjectwise.utils.progress import progress_bar
 
     with progress_bar("Classifying", _rows_of(path), "questions") as bar:
         rows = classify_file(
@@ -123,15 +122,16 @@ def classify(
     typer.echo(json.dumps(result) if as_json else f"{rows:,} questions classified in {output}")
 
 
-def load(model: str, labels: Path | None, **options: Any) -> Any:
-    """The predictor that answers, with the labels of a YAML file where one is given."""
-    from subjectwise.evaluation.predictors import load_for_answers
+def load(model: str, labels: Path | None, base: str, compute: Compute) -> QuestionClassifier:
+    """Load the predictor that answers, with the labels of a YAML file where one is given."""
     from subjectwise.labels import LabelSet
+    from subjectwise.predictors import load_answering_predictor
 
-    return load_for_answers(model, LabelSet.from_yaml(labels) if labels is not None else None, **options)
+    known = LabelSet.from_yaml(labels) if labels is not None else None
+    return load_answering_predictor(model, known, base=base, compute=compute)
 
 
-def _threshold(classifier: Classifier | Baseline, accuracy: str) -> float:
+def _threshold(classifier: QuestionClassifier, accuracy: str) -> float:
     from subjectwise.errors import SubjectwiseError
 
     known = classifier.thresholds
@@ -160,7 +160,7 @@ def _as_object(prediction: Prediction, top_k: int) -> dict[str, object]:
 
 
 def _as_text(prediction: Prediction, top_k: int) -> str:
-    from subjectwise.decision import ABSTAIN
+    from subjectwise.records import ABSTAIN
 
     lines = [prediction.question if len(prediction.question) <= 100 else prediction.question[:97] + "..."]
     if prediction.label == ABSTAIN:

@@ -21,9 +21,9 @@ def compare(
 
     Example: `subjectwise compare reports/mine reports/tfidf-svm --output comparison.md`
     """
-    from subjectwise import comparison
     from subjectwise.errors import OutputError
-    from subjectwise.files import new_file
+    from subjectwise.evaluation import comparison
+    from subjectwise.utils.atomic_files import new_file
 
     writers: dict[str, Callable[[comparison.Comparison], str]] = {
         ".md": comparison.as_markdown,

@@ -37,8 +37,9 @@ def split(
 
     Example: `subjectwise data split --source questions.csv --protocol grouped --output split`
     """
+    from subjectwise.data.column_names import Columns
     from subjectwise.data.protocols import SPLIT_NAMES, split_examples
-    from subjectwise.data.read import Columns, read_examples
+    from subjectwise.data.read_table import read_examples
     from subjectwise.data.split import write_split
 
     columns = Columns(question_column, label_column, options_column, source_column, row_id_column)

@@ -54,16 +54,17 @@ def evaluate(
 
     Example: `subjectwise evaluate shipped --data split --split test --output report`
     """
-    from subjectwise.cli.command import typed_command
-    from subjectwise.data.read import Columns
+    from subjectwise.cli.output import typed_command
+    from subjectwise.data.column_names import Columns
     from subjectwise.data.split import open_split
     from subjectwise.errors import OutputError
-    from subjectwise.evaluation.predictors import load_predictor
-    from subjectwise.evaluation.run import evaluate as run
-    from subjectwise.evaluation.run import file_rows, split_rows, write_evaluation
+    from subjectwise.evaluation.evaluate import evaluate as run
+    from subjectwise.evaluation.evaluate import file_rows, split_rows, write_evaluation
     from subjectwise.labels import LabelSet
-    from subjectwise.perturb import levels_of
-    from subjectwise.progress import progress_bar
+    from subjectwise.models.devices import Compute
+    from subjectwise.predictors import load_predictor
+    from subjectwise.text.typing_noise import levels_of
+    from subjectwise.utils.progress import progress_bar
 
     folder = Path(data) if (Path(data) / "manifest.json").is_file() else None
     learnt_from = train_on or folder
@@ -81,10 +82,8 @@ def evaluate(
         labels,
         data=known,
         with_options=with_options,
-        base=base or None,
-        device=device,
-        dtype=dtype,
-        engine=engine,
+        base=base,
+        compute=Compute(device, dtype, engine),
     )
     if loaded.warning:
         typer.echo(f"Warning: {loaded.warning}", err=True)

@@ -39,10 +39,11 @@ def explain(
     Example: `subjectwise explain "What torque stops a flywheel in ten seconds?"`
     """
     from subjectwise.cli.classify import load
+    from subjectwise.models.devices import Compute
     from subjectwise.records import as_question
 
     asked = [as_question(question) for question in questions]
-    classifier = load(model, labels, base=base or None, device=device, dtype=dtype, engine=engine)
+    classifier = load(model, labels, base, Compute(device, dtype, engine))
     if classifier.warning:
         typer.echo(f"Warning: {classifier.warning}", err=True)
     for question in asked:

@@ -30,10 +30,10 @@ def learning_curve(
 
     Example: `subjectwise learning-curve baseline:tfidf-svm --data split --sizes 200,600,2000,0 --output curve`
     """
-    from subjectwise.cli.command import typed_command
+    from subjectwise.cli.output import typed_command
     from subjectwise.data.split import open_split
     from subjectwise.errors import DataError
-    from subjectwise.learning_curve import learning_curve as run
+    from subjectwise.evaluation.learning_curve import learning_curve as run
 
     try:
         numbers = [int(size) for size in sizes.split(",")]

@@ -28,18 +28,19 @@ def mcp(
     """
     from subjectwise.errors import SubjectwiseError
     from subjectwise.labels import LabelSet
+    from subjectwise.models.devices import Compute
 
     try:
-        from subjectwise.serving.logs import log_to_stderr
+        from subjectwise.serving.access_log import log_to_stderr
+        from subjectwise.serving.loaded_model import load_served
         from subjectwise.serving.mcp import create_server
-        from subjectwise.serving.served import load_served
     except ImportError as error:
         raise SubjectwiseError(EXTRA) from error
 
     log_to_stderr(quiet=True)
     known = LabelSet.from_yaml(labels) if labels is not None else None
-    options = {"base": base or None, "device": device, "dtype": dtype, "engine": engine}
-    server = create_server(load_served(model, known, **options))
+    compute = Compute(device, dtype, engine)
+    server = create_server(load_served(model, known, base=base, compute=compute))
     if http:
         server.run("streamable-http", port=port)
     else:

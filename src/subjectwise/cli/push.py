@@ -24,8 +24,8 @@ def push(
 
     Example: `subjectwise push my-model me/question-subjects --upload`
     """
-    from subjectwise.hub import plan_upload
-    from subjectwise.hub import push as run
+    from subjectwise.publish.hub import plan_upload
+    from subjectwise.publish.hub import push as run
 
     plan = run(model, name, private=not public, message=message) if upload else plan_upload(model, name)
     if as_json:

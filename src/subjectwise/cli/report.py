@@ -32,7 +32,7 @@ def report(
 
     Example: `subjectwise report reports --main shipped-grouped --output page.html`
     """
-    from subjectwise.report.page import write_page
+    from subjectwise.evaluation.report.page import write_page
 
     written = write_page(folder, output, main=main, title=title)
     typer.echo(json.dumps({"page": str(written.page), "reports": written.reports}) if as_json else str(written.page))

@@ -43,12 +43,13 @@ def serve(
     """
     from subjectwise.errors import SubjectwiseError
     from subjectwise.labels import LabelSet
+    from subjectwise.models.devices import Compute
 
     try:
+        from subjectwise.serving.access_log import log_to_stderr
         from subjectwise.serving.app import create_app
-        from subjectwise.serving.batcher import Limits
-        from subjectwise.serving.logs import log_to_stderr
-        from subjectwise.serving.served import load_served
+        from subjectwise.serving.limits import Limits
+        from subjectwise.serving.loaded_model import load_served
         from subjectwise.serving.server import address, bind, is_loopback
         from subjectwise.serving.server import serve as run
         from subjectwise.serving.settings import ServerSettings
@@ -67,8 +68,8 @@ def serve(
     if not settings.api_keys and not is_loopback(bound):
         log.warning("open to other machines without an API key")
     known = LabelSet.from_yaml(labels) if labels is not None else None
-    options = {"base": base or None, "device": device, "dtype": dtype, "engine": engine}
-    app = create_app(lambda: load_served(model, known, **options), settings)
+    compute = Compute(device, dtype, engine)
+    app = create_app(lambda: load_served(model, known, base=base, compute=compute), settings)
     if warning := app.state.service.served.classifier.warning:
         log.warning(warning)
 

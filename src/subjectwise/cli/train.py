@@ -40,23 +40,24 @@ def train(
     """
     from dataclasses import asdict, replace
 
-    from subjectwise.data.read import read_examples
+    from subjectwise.data.read_table import read_examples
     from subjectwise.data.split import open_split
     from subjectwise.errors import RecipeError, SubjectwiseError
-    from subjectwise.model_folder import shipped_folder
+    from subjectwise.models.devices import Compute
+    from subjectwise.models.model_folder import shipped_folder
     from subjectwise.recipe import load_recipe
 
     if recipe.startswith("baseline:"):
         if also or start:
             raise RecipeError("A baseline is trained on the split alone; leave out --also and --from.")
-        _train_baseline(recipe, data, output, base, settings or [], as_json)
+        _train_baseline(recipe, data, output, base, settings or [], device, as_json)
         return
     chosen = load_recipe(recipe, settings or [])
     if base:
         chosen = replace(chosen, base=base)
     opened = open_split(data)
     try:
-        from subjectwise.training.run import train as run
+        from subjectwise.training.train import train as run
     except ImportError as error:
         raise SubjectwiseError(
             f"Training needs {error.name}; install subjectwise with the `train` extra: pip install 'subjectwise[train]'"
@@ -64,7 +65,7 @@ def train(
     beside = [row for file in also or () for row in read_examples(str(file))]
     begun = (shipped_folder() if start == "shipped" else Path(start)) if start else None
     result = run(
-        chosen, opened, output, also=beside, device=device, dtype=dtype, report_to=report_to or (), start=begun
+        chosen, opened, output, also=beside, compute=Compute(device, dtype), report_to=report_to or (), start=begun
     )
     if as_json:
         typer.echo(json.dumps({**asdict(result), "folder": str(output)}))
@@ -77,11 +78,13 @@ def train(
     typer.echo(f'Next: subjectwise classify --model {output} "your question"')
 
 
-def _train_baseline(name: str, data: Path, output: Path, encoder: str, settings: list[str], as_json: bool) -> None:
+def _train_baseline(
+    name: str, data: Path, output: Path, encoder: str, settings: list[str], device: str, as_json: bool
+) -> None:
     """Baselines have one setting, whether they see the options; --base is the encoder of minilm-lr."""
     from subjectwise.data.split import open_split
     from subjectwise.errors import OutputError, RecipeError
-    from subjectwise.evaluation.predictors import fit_baseline
+    from subjectwise.predictors import fit_baseline
     from subjectwise.recipe import load_recipe
 
     if any(not setting.startswith("prompt.with_options=") for setting in settings):
@@ -90,7 +93,7 @@ def _train_baseline(name: str, data: Path, output: Path, encoder: str, settings:
         raise OutputError(f"{output} exists already; choose another place, or remove it first.")
     opened = open_split(data)
     shown = load_recipe("small", settings).prompt.with_options
-    baseline = fit_baseline(name.partition(":")[2], opened, encoder, shown)
+    baseline = fit_baseline(name.partition(":")[2], opened, encoder, shown, device)
     baseline.save(output, manifest_sha256=opened.manifest_sha256)
     measured = baseline.config.results.get("validation", {})
     if as_json:

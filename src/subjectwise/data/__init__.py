@@ -1,1 +1,1 @@
-"""Rows from the Hub or from files, cleaned, grouped by twins, dealt into splits and written with a manifest."""
+"""Rows from files or the Hub: read, grouped by near-duplicates, split by a protocol, written with a manifest."""

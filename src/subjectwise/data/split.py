@@ -1,4 +1,4 @@
-"""The split folder: train, validation and test as parquet, and a manifest that proves which rows they hold."""
+"""The split folder: train, validation and test as parquet, and a manifest that identifies their rows."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from subjectwise.data.near_duplicates import NEAR_DUPLICATE_THRESHOLD
 from subjectwise.data.protocols import SPLIT_NAMES, Split
-from subjectwise.data.twins import NEAR_TWIN_THRESHOLD
 from subjectwise.errors import DataError
-from subjectwise.files import new_folder, read_json, write_json
 from subjectwise.labels import LabelSet
 from subjectwise.records import Example, Question
+from subjectwise.types import JsonObject
+from subjectwise.utils.atomic_files import new_folder, read_json, write_json
 
 MANIFEST = "manifest.json"
 SCHEMA_VERSION = 1
@@ -23,26 +23,33 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True)
 class SplitFolder:
-    """An opened split folder. `manifest_sha256` names the exact rows that a figure was measured on."""
+    """An opened split folder.
+
+    Attributes:
+        path: of the folder.
+        manifest: the content of manifest.json.
+        manifest_sha256: identifies the exact rows that something was measured on.
+    """
 
     path: Path
-    manifest: dict[str, Any]
+    manifest: JsonObject
     manifest_sha256: str
 
     @property
     def labels(self) -> LabelSet:
+        """The labels of the training rows."""
         return LabelSet(tuple(self.manifest["labels"]))
 
     def examples(self, split: str) -> list[Example]:
-        """The rows of one split, in file order; DataError when the file no longer matches the manifest."""
+        """Return the rows of one split, in file order; raise DataError when the file does not match the manifest."""
         import pyarrow
         import pyarrow.parquet
 
         if split not in SPLIT_NAMES:
-            raise DataError(f"There is no split {split!r}; the splits are {', '.join(SPLIT_NAMES)}.")
+            raise DataError(f"Unknown split {split!r}; choose one of {', '.join(SPLIT_NAMES)}.")
         path = self.path / f"{split}.parquet"
         if not path.is_file():
-            raise DataError(f"{path} is missing; write the folder anew with 'subjectwise data split'.")
+            raise DataError(f"{path} is missing; write the folder again with 'subjectwise data split'.")
         try:
             rows = pyarrow.parquet.read_table(path).to_pylist()
             examples = [
@@ -50,14 +57,14 @@ class SplitFolder:
                 for row in rows
             ]
         except (pyarrow.ArrowInvalid, OSError, KeyError) as error:
-            raise DataError(f"{path} is damaged; write the folder anew with 'subjectwise data split'.") from error
+            raise DataError(f"{path} is damaged; write the folder again with 'subjectwise data split'.") from error
         if rows_sha256(examples) != self.manifest["splits"][split]["sha256"]:
-            raise DataError(f"{path} does not hold the rows that {MANIFEST} names; write the folder anew.")
+            raise DataError(f"{path} has other rows than {MANIFEST}; write the folder again.")
         return examples
 
 
 def rows_sha256(examples: Sequence[Example]) -> str:
-    """Hash of the content of rows, whatever file format or library version wrote them."""
+    """Return a hash of the content of rows, whatever file format or library version wrote them."""
     digest = hashlib.sha256()
     for row in examples:
         cells = [row.row_id, row.question.text, list(row.question.options), row.label, row.source]
@@ -68,7 +75,7 @@ def rows_sha256(examples: Sequence[Example]) -> str:
 def write_split(
     path: Path, examples: Sequence[Example], split: Split, *, protocol: str, seed: int, source: str
 ) -> SplitFolder:
-    """Writes the folder whole or not at all; OutputError when `path` exists or cannot be written."""
+    """Write the folder whole or not at all; raise OutputError when `path` exists or cannot be written."""
     import pyarrow
     import pyarrow.parquet
 
@@ -76,7 +83,7 @@ def write_split(
     labels = LabelSet.from_names(row.label for rows in parts.values() for row in rows)
     missing = [label for label in labels if label not in {row.label for row in parts["train"]}]
     if missing:
-        raise DataError(f"The label {missing[0]!r} has no training row under this protocol.")
+        raise DataError(f"The label {missing[0]!r} has no training rows under this protocol.")
     schema = pyarrow.schema(
         [
             ("row_id", "string"),
@@ -100,7 +107,8 @@ def write_split(
         "schema_version": SCHEMA_VERSION,
         "protocol": protocol,
         "seed": seed,
-        "near_twin_threshold": None if protocol == "reference" else NEAR_TWIN_THRESHOLD,
+        # The key's name is part of the hash by which reports and model folders know the rows.
+        "near_twin_threshold": None if protocol == "reference" else NEAR_DUPLICATE_THRESHOLD,
         "source": Path(source).name if Path(source).exists() else source,
         "labels": list(labels),
         "splits": described,
@@ -126,7 +134,7 @@ def write_split(
 
 
 def open_split(path: Path | str) -> SplitFolder:
-    """Opens a split folder; DataError when it is not one or is of a newer schema."""
+    """Open a split folder; raise DataError when it is not one or has another schema version."""
     folder = Path(path)
     file = folder / MANIFEST
     if not file.is_file():
@@ -135,8 +143,8 @@ def open_split(path: Path | str) -> SplitFolder:
         )
     manifest = read_json(file, DataError)
     if manifest.get("schema_version") != SCHEMA_VERSION or set(manifest.get("splits", {})) != set(SPLIT_NAMES):
-        raise DataError(f"{file} is not a manifest that this version reads; write the folder anew.")
-    # The hash leaves out the origin's name, which says where the rows came from and not which they are.
+        raise DataError(f"{file} has a schema that this version does not read; write the folder again.")
+    # Without the origin's name, which says where the rows came from and not which they are.
     named = {key: value for key, value in manifest.items() if key != "source"}
     sha256 = hashlib.sha256(json.dumps(named, sort_keys=True, ensure_ascii=False).encode("utf-8")).hexdigest()
     return SplitFolder(folder, manifest, sha256)

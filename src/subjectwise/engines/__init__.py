@@ -1,1 +1,1 @@
-"""Engines: one forward pass over many rows that share a cached prefix."""
+"""One forward pass behind a cached prefix. Engines know token ids; they know no strings and no questions."""

@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from subjectwise import metrics
-from subjectwise.metrics import IntArray
-from subjectwise.perturb import levels_of, perturb_questions
-from subjectwise.records import FloatArray, Question
+from subjectwise.records import Question
+from subjectwise.statistics import metrics
+from subjectwise.statistics.significance import paired_difference, wilson_interval
+from subjectwise.text.typing_noise import levels_of, perturb_questions
+from subjectwise.types import FloatArray, IntArray
 
 
 def robustness(
@@ -35,9 +36,9 @@ def robustness(
             found[kind].append(
                 {
                     "level": level,
-                    "accuracy": asdict(metrics.wilson_interval(int((after == truth).sum()), len(truth))),
-                    "change": asdict(metrics.paired_difference(noisy, clean, truth)),
-                    "labels_kept": asdict(metrics.wilson_interval(int((after == before).sum()), len(truth))),
+                    "accuracy": asdict(wilson_interval(int((after == truth).sum()), len(truth))),
+                    "change": asdict(paired_difference(noisy, clean, truth)),
+                    "labels_kept": asdict(wilson_interval(int((after == before).sum()), len(truth))),
                     "nll": metrics.nll(noisy, truth),
                 }
             )

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from subjectwise import metrics
-from subjectwise.calibration import remove_temperature
-from subjectwise.decision import BANDS, entropy_band, likely_labels, normalised_entropy
-from subjectwise.metrics import IntArray
-from subjectwise.records import Example, FloatArray
+from subjectwise.records import Example
+from subjectwise.statistics import metrics
+from subjectwise.statistics.calibration import remove_temperature
+from subjectwise.statistics.significance import wilson_interval
+from subjectwise.statistics.thresholds import BANDS, entropy_band, likely_labels, normalised_entropy
+from subjectwise.types import FloatArray, IntArray
 
 LISTED = 20  # errors and pairs that a report lists
 
@@ -59,7 +60,7 @@ def by_question(probabilities: FloatArray, truth: IntArray, examples: Sequence[E
 
 def _accuracy(probabilities: FloatArray, truth: IntArray, own: npt.NDArray[np.bool_]) -> dict[str, Any]:
     hits = probabilities[own].argmax(axis=1) == truth[own]
-    return {"rows": int(own.sum()), "accuracy": asdict(metrics.wilson_interval(int(hits.sum()), int(own.sum())))}
+    return {"rows": int(own.sum()), "accuracy": asdict(wilson_interval(int(hits.sum()), int(own.sum())))}
 
 
 def confused_pairs(probabilities: FloatArray, truth: IntArray, labels: Sequence[str]) -> list[dict[str, Any]]:
@@ -111,11 +112,11 @@ def _honesty(probabilities: FloatArray, truth: IntArray) -> dict[str, Any]:
             {
                 "rows": bin_.rows,
                 "confidence": bin_.confidence,
-                "accuracy": bin_.accuracy.value,
-                "low": bin_.accuracy.low,
-                "high": bin_.accuracy.high,
+                "accuracy": accuracy.value,
+                "low": accuracy.low,
+                "high": accuracy.high,
             }
-            for bin_ in bins
+            for bin_, accuracy in ((bin_, wilson_interval(bin_.right, bin_.rows)) for bin_ in bins)
         ],
     }
 
@@ -132,7 +133,7 @@ def at_thresholds(probabilities: FloatArray, truth: IntArray, thresholds: Mappin
     found: dict[str, Any] = {}
     for target, threshold in thresholds.items():
         answered = confidence >= threshold
-        hits = metrics.wilson_interval(int(right[answered].sum()), int(answered.sum()))
+        hits = wilson_interval(int(right[answered].sum()), int(answered.sum()))
         found[target] = {
             "threshold": threshold,
             "rows": int(answered.sum()),

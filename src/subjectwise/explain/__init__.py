@@ -1,1 +1,1 @@
-"""Why a question has its label: the words that moved the answer, and a sentence."""
+"""Why a question has its label: the words that changed the answer, and a sentence."""

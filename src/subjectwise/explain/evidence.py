@@ -1,6 +1,6 @@
-"""Why a question has its label: which words moved the answer, by hiding them. Knows a function of questions; no model.
+"""Evidence: which words changed the answer, by hiding them in turn. Knows a function of questions; knows no model.
 
-The weight of a word is the log-odds of the answer with it less those without it, after Robnik-Sikonja and Kononenko,
+The weight of a word is the log-odds of the answer with it minus those without it, after Robnik-Sikonja and Kononenko,
 "Explaining classifications for individual instances" (2008).
 """
 
@@ -12,20 +12,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from subjectwise.records import Evidence, Explanation, FloatArray, Question
+from subjectwise.records import EXPLANATION_ROUNDS, Evidence, Explanation, Question
+from subjectwise.types import FloatArray
 
-# Probabilities [questions, labels] of questions.
+# From questions to probabilities, [questions, labels].
 Answer = Callable[[Sequence[Question]], FloatArray]
-
-# How many times words are hidden, unless it is said otherwise: what keeps an explanation under 15 classifications.
-ROUNDS = 16
 
 _WORD = re.compile(r"\w(?:[\w'\u2019.-]*\w)?")
 
 
 @dataclass(frozen=True)
 class _Span:
-    """Words in a row, in the question's text or in one of its options."""
+    """Adjacent words of the question's text or of one of its options."""
 
     start: int
     end: int
@@ -34,64 +32,64 @@ class _Span:
 
 
 def find_evidence(
-    question: Question, labels: Sequence[str], answer: Answer, with_options: bool = False, rounds: int = ROUNDS
+    question: Question, labels: Sequence[str], answer: Answer, rounds: int = EXPLANATION_ROUNDS
 ) -> Explanation:
-    """Which words of `question` moved its answer.
+    """Find the words of `question` that changed its answer.
 
-    Every word is hidden in turn, all at once in a batch. A question of more words than `rounds` is read twice: first
-    runs of words are hidden, then the words of those that spoke most for the answer. Words such as "the" and "which"
-    are hidden with their neighbours and not on their own.
+    Every word is hidden in turn, all in one batch. A question of more words than `rounds` is read twice: first runs of
+    words are hidden, then the words of those that spoke most for the answer. Words such as "the" and "which" are hidden
+    with their neighbours and not on their own; each answer option is hidden as a whole.
 
     Args:
-        labels: the columns of what `answer` gives.
-        answer: probabilities, [questions, labels]; a question with hidden words has the options of the whole one.
-        with_options: whether `answer` shows the options; each is then hidden in turn, as a whole.
+        question: with the options that the answer depends on.
+        labels: the columns of what `answer` returns.
+        answer: probabilities, [questions, labels].
         rounds: how many times words are hidden, at least 4.
     """
     rounds = max(rounds, 4)
-    options = [_Span(0, len(text), option=number) for number, text in enumerate(question.options) if with_options]
+    options = [_Span(0, len(text), option=number) for number, text in enumerate(question.options)]
     words = _content_words(question.text)
-    # Of less room nothing would be left for the words of a run.
+    # With less, nothing would be left for the words of a run.
     room = max(rounds - len(options), rounds // 2, 4)
     if len(words) <= room:
         spans = [_Span(start, end) for start, end in words]
         probabilities = answer([question, *(_without(question, span) for span in (*spans, *options))])
         return _explanation(question, labels, probabilities, [*spans, *options])
 
-    # 1) Runs of words
+    # 1) Hide runs of words
     count = room - room // 2
     runs = [_run(list(part)) for part in np.array_split(np.array(words), count)]
     first = answer([question, *(_without(question, span) for span in (*runs, *options))])
     best = int(first[0].argmax())
     weights = log_odds(first[0, best]) - log_odds(first[1 : len(runs) + 1, best])
 
-    # 2) The words of the strongest, one by one
+    # 2) Hide the words of the strongest runs one by one
     left = room - count
     kept, parts = list(runs), []
-    for place in np.argsort(-weights, kind="stable").tolist():
-        inside = runs[place].words
+    for index in np.argsort(-weights, kind="stable").tolist():
+        inside = runs[index].words
         if len(inside) < 2 or left < 2:
             continue
-        # A run that is longer than what is left is read in shorter runs.
+        # A run that is longer than what is left is divided into shorter runs.
         pieces = [_run(list(part)) for part in np.array_split(np.array(inside), min(len(inside), left))]
         left -= len(pieces)
-        kept.remove(runs[place])
+        kept.remove(runs[index])
         parts += pieces
     second = answer([_without(question, span) for span in parts])
-    rows = [place + 1 for place, run in enumerate(runs) if run in kept]
+    rows = [index + 1 for index, run in enumerate(runs) if run in kept]
     probabilities = np.concatenate([first[:1], first[rows], first[len(runs) + 1 :], second])
     return _explanation(question, labels, probabilities, [*kept, *options, *parts])
 
 
 def log_odds(probability: FloatArray) -> FloatArray:
-    """log(p / (1 - p)), kept finite for probabilities of 0 and 1."""
+    """Return log(p / (1 - p)), finite for probabilities of 0 and 1."""
     safe = np.clip(probability, 1e-9, 1 - 1e-9)
     return np.asarray(np.log(safe) - np.log1p(-safe))
 
 
-def hide(text: str, places: Sequence[tuple[int, int]]) -> str:
-    """`text` without what stands at `places`, each a start and an end; an ellipsis where nothing would be left."""
-    for start, end in sorted(places, reverse=True):
+def hide(text: str, spans: Sequence[tuple[int, int]]) -> str:
+    """Return `text` without `spans`, each a start and an end; an ellipsis where nothing would be left."""
+    for start, end in sorted(spans, reverse=True):
         before, after = text[:start], text[end:]
         if before[-1:] in ("", " ") and after[:1] == " ":
             after = after[1:]
@@ -100,7 +98,7 @@ def hide(text: str, places: Sequence[tuple[int, int]]) -> str:
 
 
 def _content_words(text: str) -> list[tuple[int, int]]:
-    """The places of the words of `text` but for those that tell no subject; of all words where there are no others."""
+    """Return the spans of the words of `text` without stop words; of all words where there are no others."""
     from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
     words = [match.span() for match in _WORD.finditer(text)]
@@ -109,8 +107,8 @@ def _content_words(text: str) -> list[tuple[int, int]]:
 
 
 def _run(words: list[Sequence[int]]) -> _Span:
-    places = tuple((int(start), int(end)) for start, end in words)
-    return _Span(places[0][0], places[-1][1], words=places)
+    spans = tuple((int(start), int(end)) for start, end in words)
+    return _Span(spans[0][0], spans[-1][1], words=spans)
 
 
 def _without(question: Question, span: _Span) -> Question:
@@ -123,21 +121,21 @@ def _without(question: Question, span: _Span) -> Question:
 def _explanation(
     question: Question, labels: Sequence[str], probabilities: FloatArray, spans: Sequence[_Span]
 ) -> Explanation:
-    """`probabilities` [1 + spans, labels]: those of the whole question, and of it without each span."""
+    """Build the explanation from probabilities [1 + spans, labels]: of the whole question, then without each span."""
     whole = probabilities[0]
     best, second = np.argsort(-whole, kind="stable")[:2].tolist()
     weights = log_odds(whole) - log_odds(probabilities[1:])  # [spans, labels]
-    found = []
+    evidence = []
     for span, row in zip(spans, weights, strict=True):
         text = question.text if span.option is None else question.options[span.option]
-        place = span.start, span.end
-        found.append(Evidence(text[slice(*place)], *place, float(row[best]), float(row[second]), span.option))
-    found.sort(key=lambda item: (-1 if item.option is None else item.option, item.start))
+        words = text[span.start : span.end]
+        evidence.append(Evidence(words, span.start, span.end, float(row[best]), float(row[second]), span.option))
+    evidence.sort(key=lambda item: (-1 if item.option is None else item.option, item.start))
     return Explanation(
         question=question.text,
         label=str(labels[best]),
         score=float(whole[best]),
         runner_up=str(labels[second]),
         runner_up_score=float(whole[second]),
-        evidence=tuple(found),
+        evidence=tuple(evidence),
     )

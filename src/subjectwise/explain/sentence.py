@@ -1,4 +1,4 @@
-"""A sentence that says why, "This is physics because ...", continued by a language model that no adapter changes.
+"""The reason in a sentence, "This is physics because ...", written by the base model without its adapter.
 
 It is the model's guess at a reason, not a trace of the decision: the evidence is that.
 """
@@ -6,22 +6,22 @@ It is the model's guess at a reason, not a trace of the decision: the evidence i
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 
 from subjectwise.labels import fold_label
 from subjectwise.records import Explanation
+from subjectwise.types import LanguageModel, Tokenizer
 
 MAX_TOKENS = 40
 
-# How many characters of a question the model is shown.
-_SHOWN = 600
+# Characters of a question in the prompt.
+_MOST_CHARACTERS = 600
 
-# A run of more words than these is no telling word.
-_FEW = 3
+# Evidence of more words than these is a run, too long to name.
+_MOST_WORDS = 3
 
-# What may follow a full stop: nothing, a space, or the markup that a model begins something else with.
+# What may follow a full stop: nothing, a space, or the markup with which a model begins something else.
 _AFTER_A_SENTENCE = ("", *" *#<[|")
 
 _SHOTS = (
@@ -47,18 +47,18 @@ _SHOTS = (
 
 
 class SentenceWriter:
-    """Writes the sentence with a causal language model and its tokenizer. Greedy: the same each time."""
+    """Writes the sentence with a causal language model and its tokenizer. Greedy, so that it is the same each time."""
 
-    def __init__(self, model: Any, tokenizer: Any) -> None:
-        self._model, self._tokenizer = model.eval(), tokenizer
+    def __init__(self, model: LanguageModel, tokenizer: Tokenizer) -> None:
+        self._model: LanguageModel = model.eval()
+        self._tokenizer = tokenizer
 
     def write(self, explanation: Explanation, labels: Sequence[str]) -> str:
-        """One sentence for `explanation`, which names none of the other `labels`.
+        """Write one sentence for `explanation` that names none of the other `labels`.
 
-        Where the model has nothing to say, or names another label all the same, the sentence lists the words of the
-        evidence.
+        Where the model writes nothing of use, or names another label all the same, the sentence lists the evidence.
         """
-        words = [item.text for item in explanation.strongest(8) if len(item.text.split()) <= _FEW][:3]
+        words = [item.text for item in explanation.strongest(8) if len(item.text.split()) <= _MOST_WORDS][:3]
         start = f"This is {explanation.label} because"
         others = [label for label in labels if label != explanation.label]
         reason = _first_sentence(self._continue(_prompt(explanation, words) + start, others))
@@ -69,20 +69,20 @@ class SentenceWriter:
     def _continue(self, prompt: str, forbidden: Sequence[str]) -> str:
         spellings = {f"{space}{name}" for label in forbidden for name in (label, label.capitalize()) for space in " ("}
         banned = self._tokenizer(sorted(spellings), add_special_tokens=False)["input_ids"]
-        inputs = self._tokenizer(prompt, return_tensors="pt").to(self._model.device)
+        ids = torch.tensor([self._tokenizer(prompt)["input_ids"]], device=self._model.device)  # [1, prompt]
         with torch.inference_mode():
             generated = self._model.generate(
-                input_ids=inputs["input_ids"],
-                attention_mask=inputs["attention_mask"],
+                input_ids=ids,
+                attention_mask=torch.ones_like(ids),
                 max_new_tokens=MAX_TOKENS,
                 do_sample=False,
-                no_repeat_ngram_size=4,  # small models go round in circles
+                no_repeat_ngram_size=4,  # small models repeat themselves
                 bad_words_ids=[ids for ids in banned if ids] or None,
                 stop_strings=["\n"],
                 tokenizer=self._tokenizer,
                 pad_token_id=self._tokenizer.pad_token_id,
             )
-        written: str = self._tokenizer.decode(generated[0, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
+        written: str = self._tokenizer.decode(generated[0, ids.shape[1] :], skip_special_tokens=True)
         return written
 
 
@@ -91,8 +91,9 @@ def _prompt(explanation: Explanation, words: Sequence[str]) -> str:
         _shot(question, label, hints) + f"This is {label} because {why}\n" for question, label, hints, why in _SHOTS
     ]
     question = " ".join(explanation.question.split())
-    shown = question if len(question) <= _SHOWN else question[: _SHOWN // 2] + " ... " + question[-_SHOWN // 2 :]
-    return "\n".join([*shots, _shot(shown, explanation.label, ", ".join(words))])
+    if len(question) > _MOST_CHARACTERS:
+        question = question[: _MOST_CHARACTERS // 2] + " ... " + question[-_MOST_CHARACTERS // 2 :]
+    return "\n".join([*shots, _shot(question, explanation.label, ", ".join(words))])
 
 
 def _shot(question: str, label: str, words: str) -> str:
@@ -100,7 +101,7 @@ def _shot(question: str, label: str, words: str) -> str:
 
 
 def _first_sentence(text: str) -> str:
-    """The first sentence of `text`, closed with a full stop; what was cut off at the last token included."""
+    """Return the first sentence of `text`, closed with a full stop where it was cut off at the last token."""
     line = text.strip().split("\n", 1)[0]
     end = next((i for i in range(len(line)) if line[i] in ".!?" and line[i + 1 : i + 2] in _AFTER_A_SENTENCE), -1)
     if end >= 0:
@@ -109,14 +110,14 @@ def _first_sentence(text: str) -> str:
 
 
 def _names_any(text: str, labels: Sequence[str], own: str) -> bool:
-    """Whether `text` has one of `labels` as words; the words of the own label do not count."""
+    """Return whether `text` has one of `labels` as words; the words of the own label do not count."""
     padded = "".join(character if character.isalnum() else " " for character in fold_label(text))
     padded = f" {' '.join(padded.split())} ".replace(f" {fold_label(own)} ", " ")
     return any(f" {fold_label(label)} " in padded for label in labels)
 
 
 def _listed(words: Sequence[str]) -> str:
-    """The words in quotes, as a sentence lists them."""
+    """Return the words in quotes, as a sentence lists them."""
     quoted = [f'"{word}"' for word in words]
     if not quoted:
         return "the question as a whole"

@@ -14,12 +14,14 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 
-from subjectwise.serving.guards import REQUEST_ID, Authorised, BodyLimit, Observed, refusal_response
-from subjectwise.serving.refusals import Missing, Refusal
-from subjectwise.serving.routes import full_contract, inference_contract, router_contract
+from subjectwise.serving.error_responses import REQUEST_ID, Missing, Refusal, refusal_response
+from subjectwise.serving.inference_service import InferenceService
+from subjectwise.serving.loaded_model import ServedModel
+from subjectwise.serving.middleware.api_key import ApiKeyMiddleware
+from subjectwise.serving.middleware.body_limit import BodyLimitMiddleware
+from subjectwise.serving.middleware.request_id import RequestIdMiddleware
+from subjectwise.serving.routes import llm_router, text_embeddings_inference, v1
 from subjectwise.serving.routes.page import add_page
-from subjectwise.serving.served import Served
-from subjectwise.serving.service import Service
 from subjectwise.serving.settings import ServerSettings
 
 _log = logging.getLogger("subjectwise.serving")
@@ -27,14 +29,14 @@ _log = logging.getLogger("subjectwise.serving")
 _DESCRIPTION = "Tells which subject a question belongs to: the name and an honest probability."
 
 
-def create_app(load: Callable[[], Served], settings: ServerSettings | None = None) -> FastAPI:
+def create_app(load: Callable[[], ServedModel], settings: ServerSettings | None = None) -> FastAPI:
     """The application; `load` brings the model, now and at each reload.
 
     Raises:
         SubjectwiseError: the model cannot be loaded.
     """
     settings = settings or ServerSettings()
-    service = Service(load, settings)
+    service = InferenceService(load, settings)
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -48,22 +50,22 @@ def create_app(load: Callable[[], Served], settings: ServerSettings | None = Non
         license_info={"name": "Apache-2.0"},
     )  # fmt: skip
     app.state.service = service
-    app.include_router(router_contract.router)
-    app.include_router(inference_contract.router)
-    app.include_router(full_contract.router)
+    app.include_router(llm_router.router)
+    app.include_router(text_embeddings_inference.router)
+    app.include_router(v1.router)
     add_page(app)
     app.add_exception_handler(Refusal, _refused)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _not_served)
     # The last one added is the first that a request meets.
-    app.add_middleware(BodyLimit, most=settings.body_bytes, seconds=settings.limits.deadline)
-    app.add_middleware(Authorised, api_keys=settings.api_keys)
+    app.add_middleware(BodyLimitMiddleware, most=settings.body_bytes, seconds=settings.limits.deadline)
+    app.add_middleware(ApiKeyMiddleware, api_keys=settings.api_keys)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware, allow_origins=list(settings.cors_origins), allow_methods=["GET", "POST"],
             allow_headers=["Authorization", "Content-Type", "X-API-Key", REQUEST_ID], expose_headers=[REQUEST_ID],
         )  # fmt: skip
-    app.add_middleware(Observed, metrics=service.metrics, stopping=lambda: service.stopping)
+    app.add_middleware(RequestIdMiddleware, metrics=service.metrics, stopping=lambda: service.stopping)
     return app
 
 

@@ -11,16 +11,16 @@ from mcp.server.mcpserver.exceptions import ToolError
 
 from subjectwise.errors import QuestionError
 from subjectwise.records import Question
-from subjectwise.serving.batcher import Batcher
-from subjectwise.serving.refusals import Refusal
-from subjectwise.serving.served import Served
+from subjectwise.serving.error_responses import Refusal
+from subjectwise.serving.loaded_model import ServedModel
+from subjectwise.serving.request_queue import RequestQueue
 
 _INSTRUCTIONS = "Tells which subject a question belongs to. list_categories has the subjects that there are."
 
 
-def create_server(served: Served) -> MCPServer[None]:
+def create_server(served: ServedModel) -> MCPServer[None]:
     """A server with the tools `classify_text` and `list_categories`, as LLM routers call them."""
-    batcher = Batcher(served)
+    batcher = RequestQueue(served)
 
     @asynccontextmanager
     async def lifespan(server: MCPServer[None]) -> AsyncIterator[None]:

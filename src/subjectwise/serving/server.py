@@ -16,8 +16,8 @@ import uvicorn
 from fastapi import FastAPI
 
 from subjectwise.errors import SubjectwiseError
-from subjectwise.serving.refusals import Refusal
-from subjectwise.serving.service import Service
+from subjectwise.serving.error_responses import Refusal
+from subjectwise.serving.inference_service import InferenceService
 
 _log = logging.getLogger("subjectwise.serving")
 
@@ -52,7 +52,7 @@ def address(bound: socket.socket) -> str:
 
 def serve(app: FastAPI, bound: socket.socket, on_ready: Callable[[], None]) -> None:
     """Serves until SIGTERM or SIGINT, then answers what has been accepted. SIGHUP loads the model again."""
-    service: Service = app.state.service
+    service: InferenceService = app.state.service
     config = uvicorn.Config(
         app,
         log_config=None,
@@ -71,7 +71,7 @@ def serve(app: FastAPI, bound: socket.socket, on_ready: Callable[[], None]) -> N
 
 
 class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, service: Service, on_ready: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, service: InferenceService, on_ready: Callable[[], None]) -> None:
         super().__init__(config)
         self._service = service
         self._on_ready = on_ready

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from subjectwise.errors import SubjectwiseError
-from subjectwise.serving.batcher import Limits
+from subjectwise.serving.limits import Limits
 
 
 @dataclass(frozen=True)

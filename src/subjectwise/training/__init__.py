@@ -1,1 +1,1 @@
-"""Trains by a recipe: data order, loss, validation, best epoch, resume; ends by fitting the calibration."""
+"""Training by a recipe: rows, loss, validation, best epoch, resume; ends by fitting the calibration."""

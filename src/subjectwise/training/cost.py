@@ -1,19 +1,21 @@
-"""What a training run cost: time, memory, and how much of the model was trained."""
+"""The cost of a training run: time, memory, and how much of the model was trained."""
 
 from __future__ import annotations
 
 import sys
-from typing import Any
 
 import torch
 
+from subjectwise.types import JsonObject, LanguageModel
 
-def training_cost(model: Any, seconds: float, resumed: bool) -> dict[str, Any]:
-    """The figures that a model folder keeps of its training.
+
+def training_cost(model: LanguageModel, seconds: float, resumed: bool) -> JsonObject:
+    """Return what a model folder keeps of the cost of its training.
 
     Args:
-        model: as it was trained, gradients on where they were.
-        seconds: of this process; a run that was resumed took more.
+        model: as it was trained, gradients enabled where they were.
+        seconds: of this process; a run that was resumed took longer.
+        resumed: whether it was.
     """
     if hasattr(model, "get_nb_trainable_parameters"):  # PEFT's knows how many are in a packed 4-bit weight
         trained, total = model.get_nb_trainable_parameters()
@@ -32,7 +34,7 @@ def training_cost(model: Any, seconds: float, resumed: bool) -> dict[str, Any]:
 
 
 def peak_memory(device: torch.device) -> int | None:
-    """The most memory held at once so far, in bytes: by tensors on a GPU, by this process elsewhere.
+    """Return the peak memory so far, in bytes: of tensors on a GPU, of this process elsewhere.
 
     None where the system does not say.
     """

@@ -10,62 +10,78 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from subjectwise.adapter import WEIGHTS_FILE
-from subjectwise.base_models import Base, load_base
-from subjectwise.engines.output_head import check_head
-from subjectwise.engines.reading import SHORT_PREFIX, shares_prefix, unwrapped
+from subjectwise.engines.label_trie import LabelTrie
+from subjectwise.engines.pytorch.forward import SHORT_PREFIX, shares_prefix, unwrapped
+from subjectwise.engines.pytorch.output_head import check_head
 from subjectwise.errors import ModelFolderError, RecipeError
-from subjectwise.heads import HeadScorer, head_modules, head_weights, prepare_head
 from subjectwise.labels import LabelSet
-from subjectwise.model_folder import check_base, load_tokenizer, read_config
-from subjectwise.prompt import Prompt
-from subjectwise.recipe import SEVEN_PROJECTIONS, Recipe, TrainingSettings
+from subjectwise.models.base_model import Base, load_base
+from subjectwise.models.classification_head import HeadScorer, head_modules, head_weights, prepare_head
+from subjectwise.models.label_scores import LabelScorer, Scorer
+from subjectwise.models.lora import WEIGHTS_FILE
+from subjectwise.models.model_config import read_config
+from subjectwise.models.model_folder import check_base, load_tokenizer
+from subjectwise.recipe import SEVEN_PROJECTIONS, Recipe
 from subjectwise.records import Example
-from subjectwise.scoring import LabelScorer, LabelTrie, Scorer
-from subjectwise.spelling import count_words
-from subjectwise.training.batches import HeadRows, HeadTarget, Rows, Target, TrainingRows, batch_loss, head_loss
+from subjectwise.text.prompt import Prompt
+from subjectwise.text.spelling import count_words
+from subjectwise.training.losses import head_loss, token_loss
+from subjectwise.training.training_rows import HeadRows, HeadTarget, LabelRows, TokenTargets, TrainingRows
+from subjectwise.types import LanguageModel
 
 
 @dataclass(frozen=True)
 class Task:
-    """What is trained and how it is read: all that scored labels and a classification head do not share.
+    """What is trained and how it is scored: everything that differs between label scoring and a classification head.
 
     Attributes:
         base: the base, its model ready to train.
         rows: what is trained on.
-        loss: of a batch of those rows; the first argument is the model that a wrapper for many GPUs holds.
+        loss: of a batch of those rows; the first argument is the model, as DDP may have wrapped it.
         scorer: the path that answers, around the model as it is now.
-        prefix: the rendered prompt before the seam; empty where there is none.
-        words: how many rows have each word, where mistyped words are mended.
+        prefix: the rendered prompt before the boundary; empty for a head.
+        words: the training vocabulary, where spelling is corrected.
     """
 
     base: Base
-    rows: Rows[Any]
-    loss: Callable[[Any, Sequence[Any]], Tensor]
+    rows: TrainingRows[Any]
+    loss: Callable[[LanguageModel, Sequence[Any]], Tensor]
     scorer: Callable[[], Scorer]
     prefix: str = ""
     words: Mapping[str, int] = field(default_factory=dict)
 
 
-def label_task(recipe: Recipe, labels: LabelSet, examples: Sequence[Example], **options: Any) -> Task:
-    """An adapter that makes the labels the likely continuations. `options` are those of `load_base`."""
+def label_task(
+    recipe: Recipe, labels: LabelSet, examples: Sequence[Example], device: str, dtype: str, attention: str | None
+) -> Task:
+    """Return an adapter that makes the labels likely continuations.
+
+    Args:
+        recipe: how to train.
+        labels: of the model.
+        examples: to train on.
+        device: as for `load_base`.
+        dtype: as for `load_base`.
+        attention: as for `load_base`.
+    """
     settings = recipe.training
-    base = load_base(recipe.base, four_bit=recipe.lora.quantize == "nf4", **options)
+    four_bit = recipe.lora.quantize == "nf4"
+    base = load_base(recipe.base, device=device, dtype=dtype, attention=attention, four_bit=four_bit)
     check_head(base.model)
-    words = count_words(example.question.text for example in examples) if recipe.prompt.mends else {}
+    words = count_words(row.question.text for row in examples) if recipe.prompt.corrects_spelling else {}
     prompt = Prompt(base.tokenizer, labels, recipe.prompt, words=words)
     trie = LabelTrie(prompt.label_ids, prompt.end_ids)
     model = with_adapter(base, recipe)
-    prefix_ids = [] if settings.loss == "sequence" else prompt.prefix_ids
-    share = {"on": True, "off": False, "auto": len(prefix_ids) >= SHORT_PREFIX}[settings.share_prefix]
+    share = {"on": True, "off": False, "auto": len(prompt.prefix_ids) >= SHORT_PREFIX}[settings.share_prefix]
     share = share and shares_prefix(model)
 
-    def loss(model: Any, batch: Sequence[Target]) -> Tensor:
-        return batch_loss(model, prefix_ids, share, batch, settings.loss == "label", settings.label_smoothing)
+    def loss(model: LanguageModel, batch: Sequence[TokenTargets]) -> Tensor:
+        per_row = settings.loss == "label"
+        return token_loss(model, prompt.prefix_ids, share, batch, per_row, settings.label_smoothing)
 
     return Task(
         base=replace(base, model=model),
-        rows=TrainingRows(examples, prompt, trie, settings.loss, **_shown_as(settings)),
+        rows=LabelRows(examples, prompt, trie, settings),
         loss=loss,
         scorer=lambda: LabelScorer(model, prompt),
         prefix=prompt.prefix,
@@ -73,42 +89,41 @@ def label_task(recipe: Recipe, labels: LabelSet, examples: Sequence[Example], **
     )
 
 
-def head_task(recipe: Recipe, labels: LabelSet, examples: Sequence[Example], **options: Any) -> Task:
-    """A classification head on a decoder or an encoder. `options` are those of `load_base`."""
+def head_task(
+    recipe: Recipe, labels: LabelSet, examples: Sequence[Example], device: str, dtype: str, attention: str | None
+) -> Task:
+    """Return a classification head on a decoder or an encoder; arguments as for `label_task`."""
     settings, tune = recipe.training, recipe.head.tune
     torch.manual_seed(settings.seed)  # the head's first weights are drawn here
-    # Steps of full fine-tuning are too small for the digits of bfloat16; an adapter has float32 weights of its own.
-    whole, four_bit = tune == "full", recipe.lora.quantize == "nf4"
-    base = load_base(recipe.base, labels=labels.names, float32_weights=whole, four_bit=four_bit, **options)
-    prepare_head(base, recipe.head)
+    base = load_base(
+        recipe.base, device=device, dtype=dtype, attention=attention, labels=labels.names,
+        # Steps of full fine-tuning are too small for bfloat16; an adapter has float32 weights of its own.
+        float32_weights=tune == "full", four_bit=recipe.lora.quantize == "nf4",
+    )  # fmt: skip
+    prepare_head(base)
     weights = head_weights(base)
-    scorer = HeadScorer(base, labels, recipe.prompt, recipe.head)
+    scorer = HeadScorer(base, labels, recipe.prompt)
     if tune == "lora":
         scorer.model = _with_head_adapter(base, recipe)
     else:
         scorer.model.requires_grad_(tune == "full")
-    _train_head(scorer.model, weights, recipe.head.train_head)
+    _train_head(scorer.model, weights)
     if settings.compile:
         _compile(unwrapped(scorer.model).base_model)
 
-    def loss(model: Any, batch: Sequence[HeadTarget]) -> Tensor:
+    def loss(model: LanguageModel, batch: Sequence[HeadTarget]) -> Tensor:
         return head_loss(scorer, batch, settings.label_smoothing)
 
     return Task(
         base=replace(base, model=scorer.model),
-        rows=HeadRows(examples, scorer.text, labels, **_shown_as(settings)),
+        rows=HeadRows(examples, scorer.encoder, labels, settings),
         loss=loss,
         scorer=lambda: scorer,
     )
 
 
-def _shown_as(settings: TrainingSettings) -> dict[str, Any]:
-    """How rows are shown."""
-    return {"halves": settings.option_halves, "seed": settings.seed, "augment": settings.augment}
-
-
 def start_from(base: Base, folder: Path) -> None:
-    """Puts the weights of the adapter in `folder` in place of the fresh ones of `base.model`.
+    """Replace the fresh weights of `base.model`'s adapter by those of the adapter in `folder`.
 
     Raises:
         ModelFolderError: the adapter is damaged, or belongs to another base.
@@ -117,16 +132,14 @@ def start_from(base: Base, folder: Path) -> None:
     from safetensors.torch import load_file
 
     check_base(folder, read_config(folder).base, base, load_tokenizer(folder))
-    found = set_peft_model_state_dict(base.model, load_file(folder / WEIGHTS_FILE))
-    missing = [name for name in found.missing_keys if ".lora_" in name]
-    if missing or found.unexpected_keys:
-        raise ModelFolderError(
-            f"The adapter in {folder} does not fit its base at {[*missing, *found.unexpected_keys][0]}."
-        )
+    loading = set_peft_model_state_dict(base.model, load_file(folder / WEIGHTS_FILE))
+    wrong = [name for name in loading.missing_keys if ".lora_" in name] + list(loading.unexpected_keys)
+    if wrong:
+        raise ModelFolderError(f"The adapter in {folder} does not fit its base at {wrong[0]}.")
 
 
-def with_adapter(base: Base, recipe: Recipe) -> Any:
-    """The base with LoRA for scored labels."""
+def with_adapter(base: Base, recipe: Recipe) -> LanguageModel:
+    """Return the base with LoRA for scored labels."""
     from peft import TaskType
 
     model = _lora(base, recipe, task_type=TaskType.CAUSAL_LM, target_modules=list(recipe.lora.target_modules))
@@ -135,8 +148,8 @@ def with_adapter(base: Base, recipe: Recipe) -> Any:
     return model
 
 
-def _with_head_adapter(base: Base, recipe: Recipe) -> Any:
-    """The base with LoRA and its head beside it, which PEFT then saves and restores with the adapter."""
+def _with_head_adapter(base: Base, recipe: Recipe) -> LanguageModel:
+    """Return the base with LoRA and its head, which PEFT then saves and restores with the adapter."""
     from peft import TaskType
 
     head = head_modules(base)
@@ -151,7 +164,7 @@ def _with_head_adapter(base: Base, recipe: Recipe) -> Any:
     return _lora(base, recipe, task_type=TaskType.SEQ_CLS, target_modules=targets, modules_to_save=head)
 
 
-def _lora(base: Base, recipe: Recipe, **options: Any) -> Any:
+def _lora(base: Base, recipe: Recipe, **options: Any) -> LanguageModel:
     from peft import LoraConfig, get_peft_model
 
     torch.manual_seed(recipe.training.seed)  # the adapter's first weights are drawn here
@@ -163,22 +176,23 @@ def _lora(base: Base, recipe: Recipe, **options: Any) -> Any:
         **options,
     )
     try:
-        return get_peft_model(base.model, settings)
+        model: LanguageModel = get_peft_model(base.model, settings)
+        return model
     except ValueError as error:
         raise RecipeError(
             f"lora.target_modules do not fit {base.info.name}: {' '.join(str(error).split())[:200]}"
         ) from error
 
 
-def _train_head(model: Any, weights: Sequence[str], trained: bool) -> None:
-    """Switches the head's gradients on or off; PEFT trains a copy beside the head and keeps the first as it was."""
+def _train_head(model: LanguageModel, weights: Sequence[str]) -> None:
+    """Enable the head's gradients; PEFT trains a copy of the head and keeps the original as it was."""
     for name, weight in model.named_parameters():
         plain = name.removeprefix("base_model.model.").replace(".modules_to_save.default", "")
         if plain in weights and ".original_module." not in name:
-            weight.requires_grad_(trained)
+            weight.requires_grad_(True)
 
 
-def _compile(body: Any) -> None:
+def _compile(body: LanguageModel) -> None:
     if not hasattr(body, "layers"):
         raise RecipeError("training.compile is for decoders; use --set training.compile=false.")
     for layer in body.layers:

@@ -1,4 +1,4 @@
-"""transformers' Trainer with our batches, our loss and our validation, and what it tells the console."""
+"""transformers' Trainer with our batches, our loss and our validation, and its progress on the console."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ from torch.utils.data import DataLoader
 from tqdm import tqdm
 from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from subjectwise import metrics
-from subjectwise.calibration import apply_temperature, fit_temperature
 from subjectwise.errors import RecipeError
-from subjectwise.progress import progress_bar
 from subjectwise.recipe import Recipe, TrainingSettings
 from subjectwise.records import Example
-from subjectwise.training.batches import LengthBatches
-from subjectwise.training.calibrate import score_examples
+from subjectwise.statistics import metrics
+from subjectwise.statistics.calibration import apply_temperature, fit_temperature
+from subjectwise.training.batch_order import LengthBatches
+from subjectwise.training.calibrate_model import score_examples
 from subjectwise.training.tasks import Task
+from subjectwise.utils.progress import ProgressBar, progress_bar
 
-# How many rows an epoch shows with noise, under `training.augment`.
+# The share of the rows that an epoch shows with noise, under `training.augment`.
 NOISY_SHARE = 0.5
 
 
 def make_trainer(report_to: Sequence[str], **options: Any) -> LabelTrainer:
-    """The trainer; RecipeError where a place to report to is unknown or not installed."""
+    """Build the trainer; raise RecipeError where a target of `report_to` is unknown or not installed."""
     try:
         return LabelTrainer(**options)
     except (ImportError, RuntimeError, ValueError) as error:
         if not report_to:
             raise
         reason = " ".join(str(error).split())[:200]
-        raise RecipeError(f"Metrics cannot be reported to {', '.join(report_to)}: {reason}") from error
+        raise RecipeError(f"Cannot report metrics to {', '.join(report_to)}: {reason}") from error
 
 
 class LabelTrainer(Trainer):
@@ -56,8 +56,8 @@ class LabelTrainer(Trainer):
         callbacks: Sequence[TrainerCallback],
     ) -> None:
         settings, model, rows = recipe.training, task.base.model, task.rows
-        # Wrappers for many GPUs see only what goes through `forward`, which is the loss therefore.
-        model.forward = MethodType(lambda model, batch: task.loss(model, batch), model)
+        # DDP synchronises gradients only for calls through `forward`, so the loss is computed there.
+        setattr(model, "forward", MethodType(lambda model, batch: task.loss(model, batch), model))  # noqa: B010
         ours = [EarlyStoppingCallback(settings.patience), _Checkpoints(settings.checkpoint_steps), *callbacks]
         super().__init__(model=model, args=args, train_dataset=rows, eval_dataset=rows, callbacks=ours)
         self.remove_callback(PrinterCallback)
@@ -81,10 +81,10 @@ class LabelTrainer(Trainer):
         return 0  # the Trainer's estimate asks for padded inputs
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """NLL, accuracy and macro-F1 on the validation rows, through the scoring that answers.
+        """Measure NLL, accuracy and macro-F1 on the validation rows, through the scoring that answers.
 
         The NLL that chooses the epoch is the one after a temperature is fitted, as it is before the model answers:
-        a later epoch that is more often right and merely too sure of itself is the better one.
+        a later epoch that is more often right and merely overconfident is the better one.
         """
         model = self.accelerator.unwrap_model(self.model)
         eager: AbstractContextManager[Any] = (
@@ -92,7 +92,9 @@ class LabelTrainer(Trainer):
         )
         model.eval()
         with torch.no_grad(), eager, self.compute_loss_context_manager():
-            scores, truth = score_examples(self._task.scorer(), self._validation, progress=self._progress)
+            scores, truth = score_examples(
+                self._task.scorer(), self._validation, self._recipe.prompt.with_options, progress=self._progress
+            )
         model.train()
         temperature = fit_temperature(scores.log_probs, truth)
         probabilities = apply_temperature(scores.log_probs, temperature)
@@ -110,6 +112,7 @@ class LabelTrainer(Trainer):
 def training_arguments(
     settings: TrainingSettings, folder: Path, precision: torch.dtype, on_cpu: bool, report_to: Sequence[str]
 ) -> TrainingArguments:
+    """Return the settings of transformers' Trainer."""
     return TrainingArguments(
         output_dir=str(folder),
         num_train_epochs=settings.epochs,
@@ -135,29 +138,28 @@ def training_arguments(
         remove_unused_columns=False,
         dataloader_pin_memory=False,
         report_to=list(report_to) or "none",
-        disable_tqdm=True,  # its bar and its figures go to standard output, which is for results
+        disable_tqdm=True,  # its bar and its metrics go to standard output, which is for results
     )
 
 
 class _Checkpoints(TrainerCallback):
-    """Asks for a checkpoint within the epoch as well, so that a killed run loses minutes and not an epoch."""
+    """Requests checkpoints within the epoch as well, so that a killed run loses minutes and not an epoch."""
 
     def __init__(self, every: int) -> None:
         self._every = every
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
-        # At the end of an epoch the Trainer saves after it has evaluated; a checkpoint before that, of the same step,
-        # would let a run that is killed in between go on without the epoch's evaluation.
+        # At the end of an epoch the Trainer saves after evaluating; a checkpoint of the same step before that would let
+        # a run that is killed in between resume without the epoch's evaluation.
         if state.global_step % self._every == 0 and not float(state.epoch).is_integer():
             control.should_save = True
         return control
 
 
 class Console(TrainerCallback):
-    """Progress, and a line an epoch, on standard error."""
+    """Progress, and one line per epoch, on standard error."""
 
-    def __init__(self) -> None:
-        self._bar: Any = None
+    _bar: ProgressBar
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         self._bar = progress_bar("Training", state.max_steps, "steps", done=state.global_step)
@@ -167,7 +169,7 @@ class Console(TrainerCallback):
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         if logs and "loss" in logs:
-            self._bar.set_postfix(loss=f"{logs['loss']:.3f}", refresh=False)  # which would be a line in a log
+            self._bar.set_postfix(loss=f"{logs['loss']:.3f}", refresh=False)  # a refresh would be a line in a log
 
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **kwargs: Any) -> None:
         tqdm.write(

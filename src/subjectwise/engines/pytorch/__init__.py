@@ -1,0 +1,1 @@
+"""The PyTorch engine, and the forward pass that training shares with it."""

@@ -1,0 +1,68 @@
+"""The PyTorch engine: the forward pass and the output head of a loaded model. Knows no strings and no labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from subjectwise.engines.label_trie import TokenTree
+from subjectwise.engines.pytorch.attention import prefer_grouped
+from subjectwise.engines.pytorch.forward import (
+    SHORT_PREFIX,
+    can_pack,
+    is_short,
+    pays_to_pack,
+    run_packed,
+    run_prefix,
+    run_rows_with_tree,
+)
+from subjectwise.engines.pytorch.output_head import OutputHead
+from subjectwise.engines.token_budget import PADDING
+from subjectwise.types import FloatArray, LanguageModel
+
+
+def tokens_per_batch(device: torch.device) -> int:
+    """Return how many tokens are read at once: enough to keep the device busy, few enough for its caches."""
+    return 1024 if device.type == "cpu" else 32768
+
+
+class PyTorchEngine:
+    """A loaded model with the prompt's prefix in its cache.
+
+    Args:
+        model: a causal language model, on its device.
+        prefix_ids: the prompt's prefix, which it reads once.
+    """
+
+    def __init__(self, model: LanguageModel, prefix_ids: Sequence[int]) -> None:
+        self.model: LanguageModel = model.eval()
+        prefer_grouped(model)
+        self._head = OutputHead(model)
+        with torch.inference_mode():
+            self.prefix = run_prefix(model, prefix_ids, share=len(prefix_ids) >= SHORT_PREFIX)
+            self._packs = can_pack(model, self.prefix)
+
+    @property
+    def tokens_per_batch(self) -> int:
+        """How many tokens are read at once."""
+        return tokens_per_batch(self.model.device)
+
+    def padding_limit(self, longest: int, tree: TokenTree) -> int:
+        """Return the tokens of padding that cost as much as another batch; packed rows have none."""
+        return 4 * PADDING if self._packs and not tree.ids and is_short(self.prefix, longest) else PADDING
+
+    def token_log_probs(
+        self, rows: Sequence[Sequence[int]], tree: TokenTree, wanted: Sequence[Sequence[int]]
+    ) -> list[FloatArray]:
+        """Return log-probabilities of the `wanted` tokens: after the row, then after each token of the tree.
+
+        Returns:
+            A float32 array [rows, wanted[i]] for each i in 0 … len(tree.ids).
+        """
+        with torch.inference_mode():
+            if self._packs and not tree.ids and pays_to_pack(self.prefix, rows):
+                states = run_packed(self.model, self.prefix, rows)
+            else:
+                states = run_rows_with_tree(self.model, self.prefix, rows, tree)
+            return self._head.log_probs(states, wanted)

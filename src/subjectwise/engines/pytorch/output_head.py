@@ -1,0 +1,90 @@
+"""The output head: from hidden states to the log-probabilities of tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from subjectwise.engines.pytorch.forward import HiddenStates, decoder_of, unwrapped
+from subjectwise.errors import BaseModelError
+from subjectwise.types import FloatArray, LanguageModel
+
+
+class OutputHead:
+    """A model's output head, from hidden states to the vocabulary.
+
+    The requested logits are float32. The log-sum-exp over the vocabulary uses logits in the weights' dtype: in float32
+    it took a tenth to a quarter of the time of a single question, and a second copy of the weights.
+
+    Args:
+        model: a causal language model.
+        precision: of the product over the vocabulary, where it is not that of the weights.
+    """
+
+    def __init__(self, model: LanguageModel, precision: torch.dtype | None = None) -> None:
+        inner = unwrapped(model)
+        head = inner.get_output_embeddings()
+        self._weight = head.weight if precision is None else head.weight.to(precision)
+        self._bias = head.bias
+        self._cap = getattr(inner.config, "final_logit_softcapping", None)  # Gemma 2
+
+    def logits(self, hidden: Tensor, tokens: Sequence[int] | None = None) -> Tensor:
+        """Return float32 logits of `tokens`, or of the whole vocabulary.
+
+        Args:
+            hidden: [..., hidden].
+            tokens: ids of the vocabulary.
+
+        Returns:
+            [..., tokens].
+        """
+        chosen = slice(None) if tokens is None else list(tokens)
+        weight, bias = self._weight[chosen].float(), None if self._bias is None else self._bias[chosen].float()
+        return self._capped(_product(hidden, weight, bias))
+
+    def log_probs(self, states: HiddenStates, wanted: Sequence[Sequence[int]]) -> list[FloatArray]:
+        """Return log-probabilities of the `wanted` tokens after the rows, then after each token of the tree.
+
+        Returns:
+            Arrays [rows, wanted].
+        """
+        log_probs = []
+        for hidden, tokens in zip([states.last, *states.tree.unbind(1)], wanted, strict=True):
+            chosen = self.logits(hidden, tokens)
+            log_probs.append((chosen - self._log_sum(hidden, tokens, chosen)[:, None]).cpu().numpy())
+        return log_probs
+
+    def _log_sum(self, hidden: Tensor, tokens: Sequence[int], chosen: Tensor) -> Tensor:
+        """Return the log-sum-exp over the vocabulary, [rows]; `chosen` are the exact logits of `tokens`."""
+        logits = _product(hidden, self._weight, self._bias)  # [rows, vocabulary]
+        columns = torch.tensor(tokens, device=logits.device)
+        at_once = 1 if logits.device.type == "cpu" else 64  # rows that stay in the CPU's caches
+        sums = []
+        for start in range(0, len(logits), at_once):
+            some = self._capped(logits[start : start + at_once].float())
+            sums.append(some.index_copy_(1, columns, chosen[start : start + at_once]).logsumexp(-1))
+        return torch.cat(sums)
+
+    def _capped(self, logits: Tensor) -> Tensor:
+        return logits if self._cap is None else torch.tanh(logits / self._cap) * self._cap
+
+
+def _product(hidden: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Apply the head in the precision of `weight`, under autocast too."""
+    with torch.autocast(hidden.device.type, enabled=False):
+        bias = None if bias is None else bias.to(weight.dtype)
+        return torch.nn.functional.linear(hidden.to(weight.dtype), weight, bias)
+
+
+def check_head(model: LanguageModel) -> None:
+    """Raise BaseModelError where a model's logits are not its output head applied to its last hidden state."""
+    tokens = torch.tensor([[1, 2, 3]], device=model.device)
+    with torch.inference_mode():
+        expected = model(input_ids=tokens).logits[0, -1].float()
+        logits = OutputHead(model).logits(decoder_of(model)(input_ids=tokens).last_hidden_state[0, -1])
+    if not torch.allclose(logits, expected, rtol=0.05, atol=0.05 * float(expected.abs().max()) + 1e-6):
+        raise BaseModelError(
+            f"Cannot score with {type(model).__name__}: it changes its logits after the output head. Use another base."
+        )

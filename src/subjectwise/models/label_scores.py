@@ -1,0 +1,117 @@
+"""Scores of labels: the log-probability of each label after a question, whatever kind of model computes it.
+
+A label's score is the sum of its tokens' log-probabilities up to the token that makes it unique among the labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+
+from subjectwise.engines.engine import PYTORCH, Engine, make_engine
+from subjectwise.engines.label_trie import LabelTrie
+from subjectwise.engines.token_budget import token_batches
+from subjectwise.labels import LabelSet
+from subjectwise.records import EncodedQuestion, Question
+from subjectwise.text.prompt import Prompt
+from subjectwise.types import FloatArray, LanguageModel, Progress
+
+
+@dataclass(frozen=True)
+class LabelLogProbs:
+    """Log-probabilities of the labels for many questions, before calibration.
+
+    Attributes:
+        log_probs: normalised over the labels, [questions, labels].
+        label_mass: the probability of any label at all before normalising, [questions], 0 to 1.
+    """
+
+    log_probs: FloatArray
+    label_mass: FloatArray
+
+
+class Scorer(Protocol):
+    """A loaded model of either kind; what answering, training and calibration ask of it."""
+
+    @property
+    def labels(self) -> LabelSet:
+        """The labels, in the order of the columns."""
+        ...
+
+    def encode(self, questions: Sequence[Question]) -> list[EncodedQuestion]:
+        """Return the token ids of each question, without those that all questions share."""
+        ...
+
+    def score(self, encoded: Sequence[EncodedQuestion], on_progress: Progress | None = None) -> LabelLogProbs:
+        """Return the log-probabilities of the labels, [questions, labels]."""
+        ...
+
+
+class LabelScorer:
+    """Scores each label as the continuation of the prompt.
+
+    Args:
+        model: a causal language model.
+        prompt: of the model's tokenizer and labels.
+        engine: as `make_engine`.
+        precision: what OpenVINO computes in, where it is not that of the model.
+    """
+
+    def __init__(
+        self, model: LanguageModel, prompt: Prompt, engine: str = PYTORCH, precision: torch.dtype | None = None
+    ) -> None:
+        self.prompt = prompt
+        self.trie = LabelTrie(prompt.label_ids, prompt.end_ids)
+        self.engine = make_engine(engine, model, prompt.prefix_ids, precision)
+
+    @property
+    def labels(self) -> LabelSet:
+        """The labels, in the order of the columns."""
+        return self.prompt.labels
+
+    def encode(self, questions: Sequence[Question]) -> list[EncodedQuestion]:
+        """Return the row ids of each question."""
+        return [EncodedQuestion(ids, len(ids)) for ids in self.prompt.encode(questions)]
+
+    def score(self, encoded: Sequence[EncodedQuestion], on_progress: Progress | None = None) -> LabelLogProbs:
+        """Return the log-probabilities of the labels, [questions, labels]."""
+        return score_rows(self.engine, [question.ids for question in encoded], self.trie, on_progress)
+
+
+def score_rows(
+    engine: Engine, rows: Sequence[Sequence[int]], trie: LabelTrie, on_progress: Progress | None = None
+) -> LabelLogProbs:
+    """Score every row.
+
+    Args:
+        engine: around a loaded model.
+        rows: token ids, read in batches of similar length and answered in the given order.
+        trie: of the labels.
+        on_progress: called after each batch with the number of its rows.
+    """
+    summed = np.empty((len(rows), len(trie.paths)))
+    extra = len(trie.tree.ids)
+
+    def padding_limit(longest: int) -> int:
+        return engine.padding_limit(longest - extra, trie.tree)
+
+    for batch in token_batches([len(row) for row in rows], engine.tokens_per_batch, extra, padding_limit):
+        log_probs = engine.token_log_probs([rows[i] for i in batch], trie.tree, trie.wanted)
+        summed[batch] = trie.sum_paths(log_probs)
+        if on_progress:
+            on_progress(len(batch))
+    return normalise(summed)
+
+
+def normalise(summed: FloatArray) -> LabelLogProbs:
+    """Normalise over the label set; return log-probabilities and the total probability of the labels.
+
+    Args:
+        summed: log-probability of each label, [questions, labels].
+    """
+    total = np.logaddexp.reduce(summed, axis=1)
+    return LabelLogProbs(summed - total[:, None], np.minimum(np.exp(total), 1.0))

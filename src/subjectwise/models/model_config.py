@@ -1,0 +1,213 @@
+"""The content of `subjectwise.json`: what a model folder says of itself, read, checked and written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+from subjectwise.errors import DataError, ModelFolderError, RecipeError
+from subjectwise.labels import LabelSet
+from subjectwise.models.gguf import EMBEDDED, EMBEDDED_NAME
+from subjectwise.models.lora import CONFIG_FILE as ADAPTER_CONFIG
+from subjectwise.models.lora import WEIGHTS_FILE as ADAPTER_WEIGHTS
+from subjectwise.recipe import HeadSettings, PromptSettings, build_settings
+from subjectwise.text.prompt import QUESTION_SLOT, instruction_template
+from subjectwise.types import JsonObject
+from subjectwise.utils.atomic_files import read_json, write_json
+from subjectwise.utils.versions import library_versions
+
+SCHEMA_VERSION = 1
+CONFIG_FILE = "subjectwise.json"
+VOCABULARY_FILE = "words.json"  # where spelling is corrected
+ADAPTER_FILES = (ADAPTER_CONFIG, ADAPTER_WEIGHTS)
+WHOLE_WEIGHTS_FILE = "model.safetensors"
+WHOLE_FILES = ("config.json", WHOLE_WEIGHTS_FILE)
+COMMON_FILES = (CONFIG_FILE, "label_mapping.json", "category_mapping.json", "tokenizer.json", "tokenizer_config.json")
+
+# Settings of 0.1.0 that made a head read at the end of the padded row, or one row at a time, and what they are now.
+_REMOVED_HEAD_SETTINGS = {"train_head": True, "pooling": "auto", "pad_token": True}
+
+
+@dataclass(frozen=True)
+class BaseInfo:
+    """What a model folder keeps of its base, to recognise it.
+
+    Attributes:
+        name: as it was given; `embedded` for the embedded base.
+        revision: the commit on the Hub, where it came from there.
+        sha256: of the GGUF file or of the weights in a folder; empty for a Hub model, which has a revision.
+        hidden_size: of its hidden states.
+        vocab_size: of its output head.
+    """
+
+    name: str
+    revision: str
+    sha256: str
+    hidden_size: int
+    vocab_size: int
+
+    @property
+    def public_name(self) -> str:
+        """The name for other people: no path of the machine that trained on it."""
+        return public_name(self.name)
+
+
+def public_name(base: str) -> str:
+    """Return the base's name for other people: no path of this machine."""
+    if base == EMBEDDED:
+        return EMBEDDED_NAME
+    return Path(base).name if Path(base).exists() else base
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """The content of `subjectwise.json`.
+
+    Attributes:
+        base: what the model was trained on.
+        prompt: how a question is shown to it.
+        prefix: the rendered prompt before the boundary; loading refuses a tokenizer that renders another.
+        labels: in the order of its answers.
+        temperature: divides the log-probabilities before they become probabilities.
+        recipe: all settings of the training run, as it was given.
+        manifest_sha256: of the split folder that it was trained on.
+        prior: the share of each label among the training rows, in label order; empty where it was not kept.
+        thresholds: confidence for a wanted accuracy on the validation rows, such as {"0.95": 0.71}; may be empty.
+        results: what was measured at the end of training, and the reports kept since.
+        head: the classification head; unused where labels are scored.
+        words: the training vocabulary for spelling correction; in a file of its own.
+        warning: one sentence where a setting of an earlier version no longer has an effect; else empty.
+    """
+
+    base: BaseInfo
+    prompt: PromptSettings
+    prefix: str
+    labels: LabelSet
+    temperature: float
+    recipe: JsonObject
+    manifest_sha256: str
+    prior: tuple[float, ...] = ()
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    results: JsonObject = field(default_factory=dict)
+    head: HeadSettings = field(default_factory=HeadSettings)
+    words: Mapping[str, int] = field(default_factory=dict)
+    warning: str = ""
+
+    @property
+    def weights_file(self) -> str:
+        """The name of the file of weights."""
+        return WHOLE_WEIGHTS_FILE if self.head.whole else ADAPTER_WEIGHTS
+
+    @property
+    def template(self) -> str:
+        """What the model reads, with `{question}` left open, before any chat template."""
+        return QUESTION_SLOT if self.head.used else instruction_template(self.prompt.style, self.labels)
+
+    def to_dict(self) -> JsonObject:
+        """Return the content of the file."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "base": asdict(self.base),
+            **({"head": asdict(self.head)} if self.head.used else {}),
+            "prompt": {**self.prompt.to_dict(), "prefix": self.prefix},
+            "labels": list(self.labels),
+            "calibration": {"temperature": self.temperature, "prior": list(self.prior)},
+            "thresholds": dict(self.thresholds),
+            "recipe": self.recipe,
+            "manifest_sha256": self.manifest_sha256,
+            "versions": library_versions(),
+            "results": self.results,
+        }
+
+    @classmethod
+    def from_dict(cls, values: JsonObject, path: Path) -> ModelConfig:
+        """Build it from the content of the file at `path`; raise ModelFolderError where that is damaged."""
+        version = values.get("schema_version")
+        if version != SCHEMA_VERSION:
+            raise ModelFolderError(f"{path} has schema version {version!r}; this version reads {SCHEMA_VERSION}.")
+        try:
+            prompt = dict(values["prompt"])
+            prefix = str(prompt.pop("prefix"))
+            head = dict(values.get("head", {}))
+            removed = {key: head.pop(key) for key in _REMOVED_HEAD_SETTINGS if key in head}
+            return cls(
+                base=BaseInfo(**values["base"]),
+                prompt=build_settings(PromptSettings, prompt, "prompt."),
+                prefix=prefix,
+                labels=LabelSet(tuple(values["labels"])),
+                temperature=float(values["calibration"]["temperature"]),
+                recipe=dict(values["recipe"]),
+                manifest_sha256=str(values["manifest_sha256"]),
+                prior=tuple(map(float, values["calibration"].get("prior", ()))),
+                thresholds=values.get("thresholds", {}),
+                results=values.get("results", {}),
+                head=build_settings(HeadSettings, head, "head."),
+                warning=_removed_settings_warning(removed),
+            )
+        except (KeyError, TypeError, ValueError, DataError, RecipeError) as error:
+            raise ModelFolderError(f"{path} is damaged: {error}.") from error
+
+
+def _removed_settings_warning(removed: JsonObject) -> str:
+    changed = [key for key, value in removed.items() if value != _REMOVED_HEAD_SETTINGS[key]]
+    if not changed:
+        return ""
+    return (
+        f"This head was trained with head.{changed[0]}={removed[changed[0]]}, which no longer exists; "
+        "it is read at each row's last token, and its answers differ."
+    )
+
+
+def write_config(folder: Path, config: ModelConfig) -> None:
+    """Write `subjectwise.json`, and before it the vocabulary that spelling correction needs."""
+    if config.prompt.corrects_spelling:
+        write_json(folder / VOCABULARY_FILE, dict(config.words))
+    write_json(folder / CONFIG_FILE, config.to_dict())
+    if not config.prompt.corrects_spelling:
+        (folder / VOCABULARY_FILE).unlink(missing_ok=True)
+
+
+def read_config(folder: Path) -> ModelConfig:
+    """Read the configuration of a complete model folder.
+
+    Raises:
+        ModelFolderError: it is not a model folder, or a file is missing, a pickle, damaged or contradicts another.
+    """
+    if not folder.is_dir():
+        raise ModelFolderError(f"Unknown model folder {folder}; give an existing folder.")
+    _check_files(folder, COMMON_FILES)
+    config = ModelConfig.from_dict(read_json(folder / CONFIG_FILE, ModelFolderError), folder / CONFIG_FILE)
+    _check_files(folder, WHOLE_FILES if config.head.whole else ADAPTER_FILES)
+    if config.head.whole and (folder / ADAPTER_CONFIG).exists():
+        raise ModelFolderError(f"{folder} has a whole model and an adapter; remove the one that does not belong there.")
+    mapping = read_json(folder / "label_mapping.json", ModelFolderError)
+    if list(mapping.get("label2id", {})) != list(config.labels):
+        raise ModelFolderError(f"{folder}: label_mapping.json and {CONFIG_FILE} have different labels.")
+    categories = read_json(folder / "category_mapping.json", ModelFolderError)
+    if list(categories.get("category_to_idx", {})) != list(config.labels):
+        raise ModelFolderError(f"{folder}: category_mapping.json and {CONFIG_FILE} have different labels.")
+    descriptions = categories.get("category_descriptions")
+    if descriptions:
+        config = replace(config, labels=LabelSet(config.labels.names, descriptions))
+    return replace(config, words=_read_vocabulary(folder)) if config.prompt.corrects_spelling else config
+
+
+def _read_vocabulary(folder: Path) -> dict[str, int]:
+    _check_files(folder, [VOCABULARY_FILE])
+    words = read_json(folder / VOCABULARY_FILE, ModelFolderError)
+    if not all(isinstance(count, int) for count in words.values()):
+        raise ModelFolderError(f"{folder / VOCABULARY_FILE} is damaged: each word needs a whole number.")
+    return words
+
+
+def _check_files(folder: Path, names: Sequence[str]) -> None:
+    missing = [name for name in names if not (folder / name).is_file()]
+    for name in missing:
+        pickled = list(folder.glob(f"{Path(name).stem}.*")) if name.endswith(".safetensors") else []
+        if pickled:
+            raise ModelFolderError(
+                f"The weights in {folder} are {pickled[0].name}, which is not loaded; save them as safetensors."
+            )
+    if missing:
+        raise ModelFolderError(f"{folder} is not a complete model folder; it lacks {', '.join(missing)}.")

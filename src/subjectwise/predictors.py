@@ -1,0 +1,128 @@
+"""Predictors by name, as every command takes them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from subjectwise.baselines.baseline import Baseline
+from subjectwise.baselines.saved_baseline import is_baseline_folder
+from subjectwise.classifier import Classifier
+from subjectwise.data.split import SplitFolder
+from subjectwise.engines.engine import PYTORCH
+from subjectwise.errors import DataError
+from subjectwise.labels import MMLU_PRO_LABELS, LabelSet, fold_label
+from subjectwise.models.devices import AUTO, Compute
+from subjectwise.models.gguf import EMBEDDED
+from subjectwise.records import Example, QuestionClassifier
+
+SHIPPED = "shipped"
+ZERO_SHOT, FEW_SHOT, BASELINE = "zero-shot", "few-shot", "baseline"
+
+
+def load_predictor(
+    name: str,
+    labels: LabelSet | None = None,
+    *,
+    data: SplitFolder | None = None,
+    with_options: bool = False,
+    base: str = "",
+    compute: Compute = AUTO,
+) -> QuestionClassifier:
+    """Load a predictor by name.
+
+    `shipped`, a folder that `subjectwise train` wrote (an adapter's or a baseline's), or a name on the Hub;
+    `zero-shot:BASE` and `few-shot:BASE`, where BASE is as for `load_base`; `baseline:KIND` is fitted at once.
+
+    Args:
+        name: of the predictor.
+        labels: of `zero-shot:BASE`, which alone needs them; None for those of MMLU-Pro.
+        data: supplies one example per label to `few-shot:BASE`, and training rows to `baseline:KIND`.
+        with_options: whether `baseline:KIND` sees the answer options of its training rows.
+        base: where the base of a model folder is, or the encoder of a baseline.
+        compute: device, precision and engine; a baseline has its own precision and engine and refuses others.
+
+    Raises:
+        DataError: the name needs training rows and there are none.
+    """
+    kind, colon, rest = name.partition(":")
+    device, dtype, engine = compute.device, compute.dtype, compute.engine
+    if colon and kind in (FEW_SHOT, BASELINE) and data is None:
+        raise DataError(f"{name} learns from training rows; give it a split folder, or train it first.")
+    if colon and kind == BASELINE and data is not None:
+        _check_baseline_compute(name, compute)
+        return fit_baseline(rest, data, base, with_options, compute.device)
+    if colon and kind == ZERO_SHOT:
+        return Classifier.zero_shot(
+            labels or LabelSet(MMLU_PRO_LABELS), base=rest, device=device, dtype=dtype, engine=engine
+        )
+    if colon and kind == FEW_SHOT and data is not None:
+        return Classifier.zero_shot(
+            data.labels, base=rest, shots=draw_shots(data), device=device, dtype=dtype, engine=engine
+        )
+    if is_baseline_folder(Path(name)):
+        _check_baseline_compute(name, compute)
+        return Baseline.load(Path(name), encoder=base, device=compute.device)
+    model = None if name == SHIPPED else name
+    return Classifier.from_pretrained(model, base=base or None, device=device, dtype=dtype, engine=engine)
+
+
+def load_answering_predictor(
+    name: str, labels: LabelSet | None, *, base: str = "", compute: Compute = AUTO
+) -> QuestionClassifier:
+    """Load the predictor that answers users' questions.
+
+    Args:
+        name: of the predictor; "" for the shipped adapter, or for the embedded base where `labels` are given.
+        labels: of the user's own, for `zero-shot:BASE`.
+        base: as for `load_predictor`.
+        compute: as for `load_predictor`.
+
+    Raises:
+        DataError: the named model was trained on other labels than the given ones.
+    """
+    name = name or default_name(labels)
+    predictor = load_predictor(name, labels, base=base, compute=compute)
+    if labels is not None and set(map(fold_label, labels)) != set(map(fold_label, predictor.labels)):
+        raise DataError(
+            f"{name} was trained on other labels than the given ones; "
+            f"use --model {ZERO_SHOT}:BASE for these, or train a model on them."
+        )
+    return predictor
+
+
+def default_name(labels: LabelSet | None) -> str:
+    """Return the name of the predictor that answers where none is named."""
+    return SHIPPED if labels is None else f"{ZERO_SHOT}:{EMBEDDED}"
+
+
+def fit_baseline(
+    kind: str, data: SplitFolder, encoder: str = "", with_options: bool = False, device: str = "auto"
+) -> Baseline:
+    """Fit a baseline on the training rows of a split folder, and calibrate it on its validation rows."""
+    train, validation = (
+        [row if with_options else row.without_options() for row in data.examples(split)]
+        for split in ("train", "validation")
+    )
+    return Baseline.fit(kind, train, validation, data.labels, encoder=encoder, device=device)
+
+
+def draw_shots(data: SplitFolder, seed: int = 42) -> list[Example]:
+    """Draw one example per label from the training rows, with the seed, among those of at most 200 characters."""
+    generator = np.random.default_rng(seed)
+    rows = data.examples("train")
+    drawn = [_draw_row([row for row in rows if row.label == label], generator) for label in data.labels]
+    return [drawn[index] for index in generator.permutation(len(drawn))]
+
+
+def _draw_row(rows: Sequence[Example], generator: np.random.Generator) -> Example:
+    short = [row for row in rows if len(row.question.text) <= 200] or rows
+    return short[int(generator.integers(len(short)))]
+
+
+def _check_baseline_compute(name: str, compute: Compute) -> None:
+    for option, value, default in (("--dtype", compute.dtype, "auto"), ("--engine", compute.engine, PYTORCH)):
+        if value != default:
+            raise DataError(f"{name} is a baseline, to which {option} {value} does not apply; leave it out.")

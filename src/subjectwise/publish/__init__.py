@@ -1,0 +1,1 @@
+"""What makes a model folder fit for others: model card, upload."""

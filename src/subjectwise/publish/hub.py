@@ -1,0 +1,84 @@
+"""Uploads a model folder to the Hub. Sends the files of a model folder and no others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from subjectwise.errors import ModelFolderError, OutputError
+from subjectwise.models.model_config import ADAPTER_FILES, COMMON_FILES, VOCABULARY_FILE, WHOLE_FILES, read_config
+from subjectwise.publish.model_card import RESULTS_FOLDER
+
+# What a model folder may hold; a stray file beside them stays here.
+_PATTERNS = (
+    *COMMON_FILES, *ADAPTER_FILES, *WHOLE_FILES, VOCABULARY_FILE, "README.md",
+    "special_tokens_map.json", "added_tokens.json", "vocab.json", "vocab.txt",
+    "merges.txt", "chat_template.jinja", f"{RESULTS_FOLDER}/*.yaml",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Upload:
+    """What is sent where: the files of the folder by their names there, and their bytes in all."""
+
+    name: str
+    files: list[str]
+    size: int
+    url: str = ""
+
+
+def plan_upload(folder: Path, name: str) -> Upload:
+    """The upload that `push` would make.
+
+    Raises:
+        ModelFolderError: the folder is not a whole model folder, or has no card.
+        OutputError: `name` is not one that the Hub takes.
+    """
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # public, but not re-exported
+
+    read_config(folder)
+    if not (folder / "README.md").is_file():
+        raise ModelFolderError(f"{folder} has no card; write one with 'subjectwise card {folder}'.")
+    try:
+        validate_repo_id(name)
+        valid = name.count("/") == 1
+    except HFValidationError:
+        valid = False
+    if not valid:
+        raise OutputError(f"{name!r} is not a name on the Hub; write it as user/model.")
+    files = sorted({path for pattern in _PATTERNS for path in folder.glob(pattern) if path.is_file()})
+    return Upload(
+        name, [path.relative_to(folder).as_posix() for path in files], sum(path.stat().st_size for path in files)
+    )
+
+
+def push(folder: Path, name: str, *, private: bool = True, message: str = "") -> Upload:
+    """Creates the repository `name` on the Hub where there is none, and uploads the folder in one commit.
+
+    Raises:
+        ModelFolderError, OutputError: as `plan_upload`; or the Hub cannot be reached, or refuses.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled
+
+    plan = plan_upload(folder, name)
+    api = HfApi()
+    try:
+        api.create_repo(name, private=private, exist_ok=True)
+        done = api.upload_folder(
+            repo_id=name,
+            folder_path=folder,
+            allow_patterns=list(plan.files),
+            commit_message=message or "Upload a subjectwise model",
+        )
+    except LocalTokenNotFoundError as error:
+        raise OutputError("You are not logged in to the Hub; run 'hf auth login', or set HF_TOKEN.") from error
+    except OfflineModeIsEnabled as error:
+        raise OutputError("HF_HUB_OFFLINE is set; unset it to upload.") from error
+    except HfHubHTTPError as error:
+        reason = " ".join(str(error.server_message or error).split())[:200]
+        raise OutputError(f"The Hub did not take {name}: {reason}") from error
+    except OSError as error:
+        raise OutputError(f"The Hub cannot be reached ({type(error).__name__}); try again later.") from error
+    return replace(plan, url=str(done.commit_url))

@@ -1,0 +1,140 @@
+"""What every predictor does with its scores: classify, explain and predict. Knows no model."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, overload
+
+import numpy as np
+import numpy.typing as npt
+
+from subjectwise.explain.evidence import find_evidence
+from subjectwise.labels import LabelSet
+from subjectwise.records import (
+    ALWAYS_ONE,
+    EXPLANATION_ROUNDS,
+    Decision,
+    EncodedQuestion,
+    Explanation,
+    Prediction,
+    Question,
+    Scored,
+    as_question,
+)
+from subjectwise.statistics.calibration import correct_prior
+from subjectwise.statistics.thresholds import decide
+from subjectwise.types import FloatArray, Progress
+
+
+class ScoreBasedClassifier(ABC):
+    """Implements the methods of `QuestionClassifier` that follow from `score`."""
+
+    classes_: npt.NDArray[Any]
+
+    @property
+    @abstractmethod
+    def labels(self) -> LabelSet:
+        """The labels, in the order of the columns."""
+
+    @property
+    @abstractmethod
+    def prior(self) -> Sequence[float]:
+        """The share of each label among the training rows; empty where it is unknown."""
+
+    @abstractmethod
+    def score(
+        self,
+        questions: Sequence[Question | str],
+        *,
+        encoded: Sequence[EncodedQuestion] | None = None,
+        on_progress: Progress | None = None,
+    ) -> Scored:
+        """Return calibrated probabilities; `encoded` saves encoding the questions again."""
+
+    @abstractmethod
+    def _write_sentence(self, explanation: Explanation) -> str:
+        """Write a sentence for an explanation."""
+
+    @overload
+    def classify(  # type: ignore[overload-overlap]  # a str is a sequence of str too, and is one question here
+        self,
+        questions: Question | str,
+        *,
+        decision: Decision = ALWAYS_ONE,
+        prior_correction: str = "none",
+        on_progress: Progress | None = None,
+    ) -> Prediction: ...
+
+    @overload
+    def classify(
+        self,
+        questions: Sequence[Question | str],
+        *,
+        decision: Decision = ALWAYS_ONE,
+        prior_correction: str = "none",
+        on_progress: Progress | None = None,
+    ) -> list[Prediction]: ...
+
+    def classify(
+        self,
+        questions: Question | str | Sequence[Question | str],
+        *,
+        decision: Decision = ALWAYS_ONE,
+        prior_correction: str = "none",
+        on_progress: Progress | None = None,
+    ) -> Prediction | list[Prediction]:
+        """Return the prediction for one question, or a list of them for many, in their order.
+
+        Args:
+            questions: one or many; each is shown to the model with the answer options that it has.
+            decision: whether to abstain when unsure, or to give several labels.
+            prior_correction: `none`; or for many questions whose mix of labels differs from the training rows':
+                `match` estimates the mix and corrects for it, `batch` assumes that every label is equally frequent.
+                An answer then depends on the other questions.
+            on_progress: called after each batch with the number of its questions.
+
+        Raises:
+            QuestionError: a question is empty, too long or has control characters.
+        """
+        if isinstance(questions, (str, Question)):
+            return self.classify([questions], decision=decision)[0]
+        asked = [as_question(question) for question in questions]
+        names = list(self.labels)
+        decision.check_labels(names)
+        scored = self.score(asked, on_progress=on_progress)
+        corrected = correct_prior(scored.probabilities, prior_correction, self.prior)
+        return decide(asked, replace(scored, probabilities=corrected), names, decision)
+
+    def explain(
+        self, question: Question | str, *, sentence: bool = False, rounds: int = EXPLANATION_ROUNDS
+    ) -> Explanation:
+        """Return why a question has its label: the words that changed the answer, found by hiding them.
+
+        Args:
+            question: with the options that are to be hidden in turn as well.
+            sentence: add "This is physics because ...", written by the base without the adapter, which is loaded once
+                for it. It is a guess at a reason; small bases guess badly.
+            rounds: how many times words are hidden: the cost of an explanation, in classifications, and how closely a
+                long question is looked at.
+
+        Raises:
+            QuestionError: as for `classify`.
+            DataError: a sentence is requested of a baseline.
+            BaseModelError: a sentence is requested of a base that cannot write, such as an encoder.
+        """
+
+        def answer(questions: Sequence[Question]) -> FloatArray:
+            return self.score(questions).probabilities
+
+        explanation = find_evidence(as_question(question), list(self.labels), answer, rounds)
+        return replace(explanation, sentence=self._write_sentence(explanation)) if sentence else explanation
+
+    def predict_proba(self, X: Sequence[Question | str]) -> FloatArray:
+        """Return calibrated probabilities, [questions, labels], columns in the order of `classes_`."""
+        return self.score(X).probabilities
+
+    def predict(self, X: Sequence[Question | str]) -> npt.NDArray[Any]:
+        """Return the most probable label of each question, [questions]."""
+        return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])

@@ -1,0 +1,42 @@
+"""ASGI middleware that requires an API key, where there are any. Knows which paths need none."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Sequence
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from subjectwise.serving.error_responses import Unauthorised, refusal_response
+
+# These need no key: load balancers ask for the first, the others are the page and its documentation.
+_OPEN = ("/health", "/", "/favicon.ico", "/docs", "/openapi.json")
+_OPEN_FOLDER = "/page/"
+
+
+class ApiKeyMiddleware:
+    """Requires one of the keys, where there are any."""
+
+    def __init__(self, app: ASGIApp, api_keys: Sequence[str]) -> None:
+        self.app = app
+        self._keys = [key.encode() for key in api_keys]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and self._keys and not self._is_allowed(scope):
+            refusal = Unauthorised(
+                "Give an API key, as 'Authorization: Bearer KEY' or 'X-API-Key: KEY'.", {"WWW-Authenticate": "Bearer"}
+            )
+            await refusal_response(refusal, scope)(scope, receive, send)
+            return
+        await self.app(scope, receive, send)
+
+    def _is_allowed(self, scope: Scope) -> bool:
+        if scope["path"] in _OPEN or scope["path"].startswith(_OPEN_FOLDER):
+            return True
+        headers = Headers(scope=scope)
+        kind, _, token = headers.get("Authorization", "").partition(" ")
+        given = (token.strip() if kind.lower() == "bearer" else headers.get("X-API-Key", "")).encode("utf-8")
+        # Every key is compared, so that the time does not reveal which one was nearly right.
+        equal = [hmac.compare_digest(given, key) for key in self._keys]
+        return any(equal)

@@ -1,0 +1,60 @@
+"""What the server counts, for Prometheus. Knows no texts and no requests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+
+from subjectwise.records import ABSTAIN, Prediction
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+
+
+class Metrics:
+    """Counters of one server, in a registry of its own."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        ProcessCollector(registry=self.registry)
+        self._requests = Counter(
+            "subjectwise_requests", "Answered requests.", ["route", "status"], registry=self.registry
+        )
+        self._seconds = Histogram(
+            "subjectwise_request_seconds", "From arrival to answer.", ["route"],
+            buckets=_SECONDS, registry=self.registry,
+        )  # fmt: skip
+        self._waiting = Gauge("subjectwise_waiting_questions", "Questions that wait.", registry=self.registry)
+        self._batch = Histogram(
+            "subjectwise_batch_questions", "Questions in a batch.", buckets=_SIZES, registry=self.registry
+        )
+        self._tokens = Counter("subjectwise_tokens", "Tokens read of questions.", registry=self.registry)
+        self._labels = Counter("subjectwise_labels", "Answers by label.", ["label"], registry=self.registry)
+        self._abstentions = Counter("subjectwise_abstentions", "Answers that abstained.", registry=self.registry)
+        self._model = Gauge("subjectwise_model", "The model that answers.", ["name", "version"], registry=self.registry)
+
+    def request(self, route: str, status: int, seconds: float) -> None:
+        self._requests.labels(route, str(status)).inc()
+        self._seconds.labels(route).observe(seconds)
+
+    def batch(self, questions: int, tokens: int) -> None:
+        self._batch.observe(questions)
+        self._tokens.inc(tokens)
+
+    def answers(self, predictions: Sequence[Prediction]) -> None:
+        for prediction in predictions:
+            if prediction.label == ABSTAIN and prediction.best_label:
+                self._abstentions.inc()
+            else:
+                self._labels.labels(prediction.label).inc()
+
+    def watch_queue(self, waiting: Callable[[], float]) -> None:
+        self._waiting.set_function(waiting)
+
+    def model(self, name: str, version: str) -> None:
+        self._model.clear()
+        self._model.labels(name, version).set(1)
+
+    def text(self) -> bytes:
+        return generate_latest(self.registry)

@@ -1,0 +1,77 @@
+"""`/v1`: many questions with options, thresholds, several labels and explanations; the model; loading it again."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from subjectwise.records import MAX_CHARACTERS, Decision
+from subjectwise.serving.answer_batch import AnswerOptions
+from subjectwise.serving.error_responses import Refusal, TooLarge, Unauthorised, request_id
+from subjectwise.serving.middleware.request_id import log_fields
+from subjectwise.serving.routes.documented_errors import ASKING, refusals, scored, service_of
+from subjectwise.serving.schemas import ModelFacts, ModelName, QuestionsRequest, RefusedWithId, Results
+
+router = APIRouter(prefix="/v1", tags=["subjectwise"])
+
+
+@router.post(
+    "/classify",
+    responses=refusals(*ASKING, model=RefusedWithId),
+    response_model=Results,
+    response_model_exclude_unset=True,
+    summary="Classify questions",
+)
+async def classify(request: Request, body: QuestionsRequest) -> JSONResponse:
+    """The subject of each question, in their order."""
+    service = service_of(request)
+    if body.sentence and not body.explain:
+        raise Refusal("A sentence comes with an explanation; set explain as well.")
+    if body.explain and len(body.questions) > service.settings.explained:
+        raise TooLarge(f"With explain there may be {service.settings.explained} questions in a request.")
+    questions = service.read([(row, ()) if isinstance(row, str) else (row.text, row.options) for row in body.questions])
+    decision = Decision(body.min_confidence, body.multi_label)
+    settings = AnswerOptions(body.with_options, decision, body.explain, body.sentence)
+    answer = await service.answer(request, questions, settings)
+    results = [found.to_dict() | {"top": scored(found, body.top_k)} for found in answer.predictions]
+    for result, explanation in zip(results, answer.explanations, strict=False):
+        result["explanation"] = explanation
+    log_fields(request.scope, version=answer.served.version)
+    return JSONResponse(
+        {
+            "model": {"name": answer.served.name, "version": answer.served.version},
+            "request_id": request_id(request.scope),
+            "results": results,
+        }
+    )
+
+
+@router.get(
+    "/model", response_model=ModelFacts, responses=refusals(401, model=RefusedWithId), summary="What model this is"
+)
+async def model(request: Request) -> JSONResponse:
+    """Name, labels, calibration, what it was measured at, and the limits of a request."""
+    service = service_of(request)
+    settings = service.settings
+    limits = {
+        "questions": settings.most_questions,
+        "explained_questions": settings.explained,
+        "characters": MAX_CHARACTERS,
+        "body_bytes": settings.body_bytes,
+        "deadline_seconds": settings.limits.deadline,
+    }
+    return JSONResponse({**service.served.facts, "limits": limits})
+
+
+@router.post(
+    "/reload", response_model=ModelName, responses=refusals(401, 408, 409, 413, model=RefusedWithId),
+    summary="Load the model again",
+)  # fmt: skip
+async def reload(request: Request) -> JSONResponse:
+    """Requests that have begun are answered by the model they began with. Only where the server has an API key."""
+    service = service_of(request)
+    if not service.settings.api_keys:
+        raise Unauthorised("A server without an API key is not reloaded by request; send it SIGHUP.")
+    served = await service.reload()
+    return JSONResponse({"name": served.name, "version": served.version})

@@ -1,0 +1,107 @@
+"""Temperature scaling and prior correction. Fit on validation data, apply anywhere. numpy only.
+
+The temperature is always applied. Prior correction is for traffic whose mix of labels differs from that of the training
+rows; it looks at many questions at once, so that an answer depends on the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from subjectwise.errors import DataError
+from subjectwise.types import FloatArray, IntArray
+
+PRIOR_CORRECTIONS = ("none", "batch", "match")
+
+
+def apply_temperature(log_probs: FloatArray, temperature: float) -> FloatArray:
+    """Return probabilities, [rows, labels], rows summing to 1, from log-probabilities divided by `temperature`."""
+    scaled = log_probs / temperature
+    scaled = np.exp(scaled - scaled.max(axis=1, keepdims=True))
+    return np.asarray(scaled / scaled.sum(axis=1, keepdims=True))
+
+
+def fit_temperature(log_probs: FloatArray, truth: IntArray) -> float:
+    """Return the temperature, 0.05 to 20, of lowest NLL on validation rows (Guo et al. 2017).
+
+    NLL is convex in 1/temperature, so a golden-section search over it finds the minimum.
+    """
+
+    def loss(inverse: float) -> float:
+        scaled = log_probs * inverse
+        chosen = scaled[np.arange(len(truth)), truth]
+        return float((np.logaddexp.reduce(scaled, axis=1) - chosen).mean())
+
+    low, high = 1 / 20.0, 1 / 0.05
+    golden = (np.sqrt(5) - 1) / 2
+    while high - low > 1e-6:
+        left, right = high - golden * (high - low), low + golden * (high - low)
+        if loss(left) <= loss(right):
+            high = right
+        else:
+            low = left
+    return float(2 / (low + high))
+
+
+def remove_temperature(probabilities: FloatArray, temperature: float) -> FloatArray:
+    """Return the probabilities as they were before `apply_temperature`."""
+    return apply_temperature(np.log(np.maximum(probabilities, 1e-300)), 1 / temperature)
+
+
+def correct_prior(probabilities: FloatArray, how: str, trained: Sequence[float] | None) -> FloatArray:
+    """Apply one of `PRIOR_CORRECTIONS` by name.
+
+    Args:
+        probabilities: [rows, labels].
+        how: one of `PRIOR_CORRECTIONS`.
+        trained: the share of each label among the training rows, which `match` needs.
+
+    Raises:
+        DataError: an unknown name, or `match` where the shares of the training rows were not kept.
+    """
+    if how not in PRIOR_CORRECTIONS:
+        raise DataError(f"Unknown prior correction {how!r}; choose one of {', '.join(PRIOR_CORRECTIONS)}.")
+    if how == "none" or not len(probabilities):
+        return probabilities
+    if how == "batch":
+        return batch_calibration(probabilities)
+    if not trained:
+        raise DataError(
+            "Cannot match the prior: this model lacks the shares of its training labels. Run 'subjectwise calibrate', "
+            "or use batch."
+        )
+    return match_prior(probabilities, np.asarray(trained))
+
+
+def batch_calibration(probabilities: FloatArray) -> FloatArray:
+    """Divide by the mean over the rows and normalise: Batch Calibration (Zhou et al., arXiv 2309.17249).
+
+    It treats what the rows have in common as a bias of the prompt, and so pulls the answers towards every label being
+    equally frequent. [rows, labels] to [rows, labels].
+    """
+    return _reweighted(probabilities, 1 / np.maximum(probabilities.mean(axis=0), 1e-12))
+
+
+def match_prior(probabilities: FloatArray, trained: FloatArray, iterations: int = 100) -> FloatArray:
+    """Estimate the shares of the labels among the rows by EM, and correct for them (Saerens et al. 2002).
+
+    Args:
+        probabilities: calibrated on rows where the labels have the shares `trained`, [rows, labels].
+        trained: the share of each label there, [labels].
+        iterations: at most.
+    """
+    prior = trained
+    for _ in range(iterations):
+        adapted = _reweighted(probabilities, prior / np.maximum(trained, 1e-12))
+        updated = adapted.mean(axis=0)
+        if np.abs(updated - prior).max() < 1e-6:
+            break
+        prior = updated
+    return adapted
+
+
+def _reweighted(probabilities: FloatArray, weights: FloatArray) -> FloatArray:
+    weighted = probabilities * weights
+    return np.asarray(weighted / weighted.sum(axis=1, keepdims=True))

@@ -1,0 +1,108 @@
+"""Files and folders that are written whole or not at all: under a temporary name first, then renamed."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from subjectwise.errors import OutputError, SubjectwiseError
+from subjectwise.types import JsonObject
+
+
+def check_new(path: Path, empty_folder: bool = False) -> None:
+    """Raise OutputError where `path` exists, before work begins whose result would be lost.
+
+    Args:
+        empty_folder: whether an empty folder of that name is fine.
+    """
+    if path.exists() and not (empty_folder and path.is_dir() and not any(path.iterdir())):
+        raise OutputError(f"{path} already exists; choose another path, or remove it first.")
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn an operating system error while writing `path` into one sentence."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise OutputError(f"Cannot write {path}: the disk is full. Free some space and run it again.") from error
+        reason = error.strerror or str(error)
+        raise OutputError(f"Cannot write {path}: {reason}. Choose another path with --output.") from error
+
+
+@contextmanager
+def new_folder(path: Path, replace: bool = False) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`; rename it to `path` at the end, or remove it after an error.
+
+    Raises:
+        OutputError: `path` exists and is not an empty folder (unless `replace`), or cannot be written.
+    """
+    with writing(path):
+        path = path.absolute()
+        if not replace:
+            check_new(path, empty_folder=True)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+        try:
+            yield temporary
+            temporary.chmod(0o755)
+            for file in temporary.rglob("*"):  # safetensors writes files that only their owner can read
+                file.chmod(0o755 if file.is_dir() else 0o644)
+            old = temporary.with_name(f"{temporary.name}.old")
+            if path.exists():
+                path.rename(old)
+            temporary.rename(path)
+            shutil.rmtree(old, ignore_errors=True)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it to `path` at the end, or remove it after an error."""
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            yield temporary
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write `content` as indented JSON."""
+    with new_file(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path, error_class: type[SubjectwiseError]) -> JsonObject:
+    """Read the JSON object in `path`; raise `error_class` when it is missing, damaged or not an object."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise error_class(f"Cannot read {path} as JSON ({type(error).__name__}); it is missing or damaged.") from error
+    if not isinstance(content, dict):
+        raise error_class(f"{path} is not a JSON object.")
+    return content
+
+
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, in hex digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def files_sha256(paths: list[Path]) -> str:
+    """Return one SHA-256 for several files; for a single one that of its content."""
+    if len(paths) == 1:
+        return file_sha256(paths[0])
+    return hashlib.sha256("".join(map(file_sha256, paths)).encode()).hexdigest()

@@ -1,0 +1,43 @@
+"""Runs the command line within this process, which saves each call the seconds of importing torch."""
+
+from __future__ import annotations
+
+import io
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from subjectwise.cli.app import main
+
+
+@dataclass
+class Finished:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def run_command(*arguments: str | Path, stdin: str = "") -> Finished:
+    """The command in this process, which spares each call the seconds that importing torch takes."""
+    out, err = io.StringIO(), io.StringIO()
+    code: Any = 0
+    before, sys.stdin = sys.stdin, io.StringIO(stdin)
+    try:
+        with redirect_stdout(out), redirect_stderr(err):
+            main([str(argument) for argument in arguments])
+    except SystemExit as stop:
+        code = stop.code
+    finally:
+        sys.stdin = before
+    return Finished(code or 0, out.getvalue(), err.getvalue())
+
+
+def refused(*arguments: str | Path, part: str) -> None:
+    finished = run_command(*arguments)
+    assert finished.returncode != 0
+    assert part in finished.stderr, finished.stderr
+    assert "Traceback" not in finished.stderr
+    lines = [line for line in finished.stderr.splitlines() if line.startswith("Error: ")]
+    assert len(lines) == 1

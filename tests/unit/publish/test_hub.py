@@ -1,0 +1,134 @@
+"""Uploading, against a Hub of the test's own that speaks the real client's protocol."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from subjectwise.errors import ModelFolderError, OutputError
+from subjectwise.publish.hub import plan_upload
+
+
+@dataclass
+class FakeHub:
+    """What the client asked for, and the files that it committed."""
+
+    url: str = ""
+    asked: list[str] = field(default_factory=list)
+    created: dict[str, Any] = field(default_factory=dict)
+    files: dict[str, bytes] = field(default_factory=dict)
+    refuse: bool = False
+
+
+@pytest.fixture
+def hub() -> Iterator[FakeHub]:
+    state = FakeHub()
+
+    class Handler(BaseHTTPRequestHandler):
+        def log_message(self, *args: Any) -> None:
+            return
+
+        def answer(self, content: Any, status: int = 200) -> None:
+            body = json.dumps(content).encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_GET(self) -> None:
+            state.asked.append(f"GET {self.path}")
+            self.answer({"id": "me/subjects", "sha": "0" * 40, "siblings": []})
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            state.asked.append(f"POST {self.path}")
+            if state.refuse:
+                self.answer({"error": "You may not write here"}, 403)
+            elif self.path == "/api/repos/create":
+                state.created = json.loads(body)
+                self.answer({"url": f"{state.url}/me/subjects", "id": "me/subjects"})
+            elif self.path == "/api/validate-yaml":
+                self.answer({"errors": [], "warnings": []})
+            elif "/preupload/" in self.path:
+                files = json.loads(body)["files"]
+                kept = [{"path": file["path"], "uploadMode": "regular", "shouldIgnore": False} for file in files]
+                self.answer({"files": kept})
+            elif "/commit/" in self.path:
+                for line in body.splitlines():
+                    entry = json.loads(line)
+                    if entry["key"] == "file":
+                        state.files[entry["value"]["path"]] = base64.b64decode(entry["value"]["content"])
+                self.answer({"commitUrl": f"{state.url}/me/subjects/commit/1", "commitOid": "1" * 40})
+            else:
+                self.answer({"error": f"nothing at {self.path}"}, 404)
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    state.url = f"http://127.0.0.1:{server.server_address[1]}"
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield state
+    server.shutdown()
+
+
+def command(hub: FakeHub, *arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    given = {
+        **os.environ, "HF_ENDPOINT": hub.url, "HF_TOKEN": "hf_test", "HF_HUB_OFFLINE": "0", **environment,
+    }  # fmt: skip
+    line = [sys.executable, "-m", "subjectwise.cli.app", "push", *map(str, arguments)]
+    return subprocess.run(line, capture_output=True, text=True, env=given, timeout=120)
+
+
+@pytest.fixture
+def folder(tiny_model: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_model, tmp_path / "model"))
+
+
+def test_it_is_a_dry_run_unless_told(hub: FakeHub, folder: Path) -> None:
+    found = command(hub, folder, "me/subjects")
+    assert found.returncode == 0, found.stderr
+    assert "adapter_model.safetensors" in found.stdout and "add --upload" in found.stdout
+    assert hub.asked == []
+
+
+def test_the_folder_arrives_as_it_is(hub: FakeHub, folder: Path) -> None:
+    (folder / "diary.txt").write_text("not part of a model folder")
+    found = command(hub, folder, "me/subjects", "--upload", "--json")
+    assert found.returncode == 0, found.stderr
+    told = json.loads(found.stdout)
+    assert told["uploaded"] is True and told["url"].endswith("/commit/1")
+    assert hub.created["name"] == "subjects" and hub.created["visibility"] == "private"
+    assert sorted(hub.files) == told["files"] and "diary.txt" not in hub.files
+    for name, content in hub.files.items():
+        assert content == (folder / name).read_bytes(), name
+
+
+def test_a_refusal_is_one_sentence(hub: FakeHub, folder: Path) -> None:
+    hub.refuse = True
+    found = command(hub, folder, "me/subjects", "--upload")
+    assert found.returncode == 1 and found.stderr.startswith("Error: The Hub did not take me/subjects")
+    assert "Traceback" not in found.stderr and hub.files == {}
+    found = command(hub, folder, "me/subjects", "--upload", HF_HUB_OFFLINE="1")
+    assert found.returncode == 1 and "HF_HUB_OFFLINE is set" in found.stderr
+
+
+def test_what_cannot_be_uploaded(folder: Path, tmp_path: Path) -> None:
+    for name in ("subjects", "a/b/c", "me/ sub jects", ""):
+        with pytest.raises(OutputError, match="user/model"):
+            plan_upload(folder, name)
+    (folder / "README.md").unlink()
+    with pytest.raises(ModelFolderError, match="subjectwise card"):
+        plan_upload(folder, "me/subjects")
+    with pytest.raises(ModelFolderError, match="no model folder"):
+        plan_upload(tmp_path / "nothing", "me/subjects")
