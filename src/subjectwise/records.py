@@ -22,6 +22,9 @@ CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 # The label of an answer whose probability is below the minimum.
 ABSTAIN = "abstain"
 
+# The answer that a model may be trained to give to requests that belong to no label; it is never returned as a label.
+OUT_OF_SCOPE = "none"
+
 # How many times an explanation hides words, by default: what keeps it under 15 classifications.
 EXPLANATION_ROUNDS = 16
 
@@ -78,12 +81,23 @@ def show_options(questions: Iterable[Question], shown: bool) -> list[Question]:
 
 @dataclass(frozen=True)
 class Example:
-    """A question whose label is known: one row of a data set."""
+    """A question whose label is known: one row of a data set.
+
+    Attributes:
+        row_id: identifies the row within its data set.
+        question: with the options that it has.
+        label: its label; `OUT_OF_SCOPE` for a request that belongs to no label.
+        source: the exam, book or file it comes from; may be empty.
+        kind: the part of a mixture that it belongs to; empty where the data has one kind alone.
+        also: other labels that would be as fair.
+    """
 
     row_id: str
     question: Question
     label: str
     source: str = ""
+    kind: str = ""
+    also: tuple[str, ...] = ()
 
     def without_options(self) -> Example:
         """Return the row with the question's text alone."""
