@@ -21,7 +21,10 @@ GENERATED = ("src/subjectwise/shipped/",)
 
 _UNIT = "(?:row|label|line|epoch|batch|question|second|minute|hour|token|step|file|level|class|request|process|run)"
 # Words between two articles that keep "a row and a column" and "is a label a name" apart from "a row a level".
-_JOINT = "(?!(?:and|or|of|as|with|to|for|in|on|at|by|from|has|is|are|was|not|than|that|if|gives?|but|only|such)\\b)"
+_JOINT = (
+    "(?!(?:and|or|of|as|with|without|to|for|in|into|inside|within|on|at|by|from|per|over|under|after|before|between"
+    "|has|is|are|was|not|than|that|if|when|where|gives?|but|only|such)\\b)"
+)
 
 _ORDINAL = " (?:time|copy|pass|one|call|run|question|answer)\\b"
 
@@ -114,10 +117,10 @@ def python_hits(source: str) -> Iterator[tuple[int, str, str]]:
 
 
 def text_hits(text: str, markdown: bool) -> Iterator[tuple[int, str, str]]:
-    """Yield line, phrase and advice for other text; code in Markdown is left out, a ```text block is not."""
+    """Yield line, phrase and advice for other text; code and addresses in Markdown are left out, a ```text block is not."""
     if markdown:
         text = re.sub(r"^ *```(?!text$)\w+\n.*?^ *```$", _blank, text, flags=re.MULTILINE | re.DOTALL)
-        text = re.sub(r"`[^`\n]+`", _blank, text)
+        text = re.sub(r"`[^`\n]+`|\]\([^)\n]+\)", _blank, text)
     for offset, phrase, say in refused_prose(text):
         yield 1 + text.count("\n", 0, offset), phrase, say
 
@@ -161,12 +164,13 @@ def test_a_refused_phrase_is_seen(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "which rows an epoch puts into a batch", "asks a second question",
+        "which rows an epoch puts into a batch", "asks a second question", "one question inside a batch",
         "in place of the reference's wording", "a report takes the place of an earlier one", "replace the placeholder",
         "to three decimal places", "place-items: center", "not found", "found by hiding words", "held-out sources",
         "the rows that were held out", "There is no pad token.", "which is no longer read", "is no more than chance",
         "one batch at a time", "a row and a column", "reads a label as a question",
-        "the whole of a question a second time", "unlike the other", "a question of a file", "they can be told apart", "has not been trained", "enhance",
+        "the whole of a question a second time", "unlike the other",
+        "a question of a file", "they can be told apart", "has not been trained", "enhance",
     ],
 )  # fmt: skip
 def test_plain_english_is_left_alone(text: str) -> None:
