@@ -117,7 +117,7 @@ def python_hits(source: str) -> Iterator[tuple[int, str, str]]:
 
 
 def text_hits(text: str, markdown: bool) -> Iterator[tuple[int, str, str]]:
-    """Yield line, phrase and advice for other text; code (but not a ```text block) and addresses in Markdown are blank."""
+    """Yield line, phrase and advice for other text; code (but not a ```text block) and links in Markdown are blank."""
     if markdown:
         text = re.sub(r"^ *```(?!text$)\w+\n.*?^ *```$", _blank, text, flags=re.MULTILINE | re.DOTALL)
         text = re.sub(r"`[^`\n]+`|\]\([^)\n]+\)", _blank, text)

@@ -1,7 +1,7 @@
 """No public function or method of the package has `Any` in its signature, alone or within another type.
 
-Names that begin with an underscore, methods of such classes, and functions within functions are private. What is JSON or
-a table row is named so in `types.py`.
+Names that begin with an underscore, methods of such classes, and functions within functions are private. What is
+JSON or a table row is named so in `types.py`.
 """
 
 from __future__ import annotations
