@@ -40,7 +40,8 @@ def broken_order(arrows: list[Arrow], order: list[str]) -> list[str]:
     return [
         f"{arrow.importer}, line {arrow.line}: imports {arrow.imported}, which stands below it in {MAP}"
         for arrow in arrows
-        if position.get(arrow.imported, -1) > position.get(arrow.importer, -1)
+        if arrow.imported in position and arrow.importer in position
+        if position[arrow.imported] > position[arrow.importer]
     ]
 
 
