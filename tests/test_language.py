@@ -44,14 +44,15 @@ PROSE = [
     (r"(?:cannot|could not) be had\b", "is not available"),
     (r"stands? twice\b", "is a duplicate"),
     (r"(?:un)?like lengths\b", "similar lengths, different lengths"),
-    (rf"(?:an?|one) {_JOINT}[\w-]+ (?:{_JOINT}[\w-]+ )?an? {_UNIT}\b(?!{_ORDINAL})", "one X per Y"),
+    (rf"(?:an?|one) {_JOINT}[\w-]+ (?:{_JOINT}[\w-]+ )?an? {_UNIT}\b(?!'s\b|{_ORDINAL})", "one X per Y"),
     (rf"\w+s an? (?:second|minute|hour|token)\b(?!{_ORDINAL})", "Xs per Y"),
     (r"(?:milli)?seconds an? (?:question|row|step|batch|epoch)\b", "seconds per Y"),
 ]  # fmt: skip
 
 # Blanked out before the patterns are searched.
 ALLOWED = [
-    r"\bin place\b",
+    r"\bin (?:its |their )?place\b",
+    r"\b(?:to|can|may|must) place\b",
     r"\b(?:take|takes|taking|took|taken) (?:the )?place\b",
     r"\bdecimal places?\b",
     r"\bplace-(?:items|content|self)\b",  # CSS
@@ -168,6 +169,7 @@ def test_a_refused_phrase_is_seen(text: str) -> None:
         "in place of the reference's wording", "a report takes the place of an earlier one", "replace the placeholder",
         "to three decimal places", "place-items: center", "not found", "found by hiding words", "held-out sources",
         "the rows that were held out", "There is no pad token.", "which is no longer read", "is no more than chance",
+        "authority to place orders", "shows another in its place", "Without an id column a row's id is its index",
         "one batch at a time", "a row and a column", "reads a label as a question",
         "the whole of a question a second time", "unlike the other",
         "a question of a file", "they can be told apart", "has not been trained", "enhance",

@@ -29,15 +29,18 @@ ALLOWED = {
     ("types.py", "LanguageModel.__getattr__"),
     ("__init__.py", "__getattr__"),  # names that are loaded when first used
     ("classifier.py", "Classifier.fit"),  # scikit-learn: labels of any type
+    ("classifier.py", "Classifier.score"),
+    ("training/loss_module.py", "LossModule.__init__"),  # a batch has rows of the task's own type
+    ("training/loss_module.py", "LossModule.forward"),
 }
-# Classes of transformers whose methods are overridden with their own signatures.
-OVERRIDDEN = ("Trainer", "TrainerCallback")
+# Classes of transformers and typer whose methods are overridden with their own signatures.
+OVERRIDDEN = ("Trainer", "TrainerCallback", "TyperCommand")
 # Arrays of labels, of whatever type the user's labels are.
 ALLOWED_TYPES = ("npt.NDArray[Any]",)
 
 
 def public_functions(tree: ast.Module) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
-    """Yield public functions and methods with their qualified names: `__init__` too, overrides of transformers not."""
+    """Yield public functions and methods with their qualified names: `__init__` too, overrides of other libraries not."""
     for node in tree.body:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and _is_public(node.name):
             yield node.name, node
