@@ -40,7 +40,7 @@ ALLOWED_TYPES = ("npt.NDArray[Any]",)
 
 
 def public_functions(tree: ast.Module) -> Iterator[tuple[str, ast.FunctionDef | ast.AsyncFunctionDef]]:
-    """Yield public functions and methods with their qualified names: `__init__` too, no overrides of other libraries."""
+    """Yield public functions and methods with qualified names: `__init__` too, no overrides of other libraries."""
     for node in tree.body:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and _is_public(node.name):
             yield node.name, node
