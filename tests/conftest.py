@@ -9,9 +9,13 @@ from typing import Any
 
 import pytest
 
+# One thread each: two processes of tests share two cores. Before anything imports numpy or torch.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+# A hook, which pytest finds here by its name.
+from helpers.requirements import pytest_runtest_setup  # noqa: F401
 from helpers.tiny_models import TINY_SETTINGS, corpus, make_rows, save_base, tiny_config, train_tokenizer
 
 
