@@ -153,7 +153,7 @@ def _read_kind(name: str, settings: KindSettings, mixture: Mixture) -> _KindRows
     fair = _fair_labels(mixture.folder / settings.also_by) if settings.also_by else {}
     read = _KindRows([], [], [], [])
     for example, (location, row) in zip(read_examples(source), source_rows(source), strict=True):
-        also = tuple(str(label) for label in (row.get("also") or fair.get(str(row.get(settings.also_column)), ())))
+        also = tuple(str(label) for label in row.get("also") or fair.get(str(row.get(settings.also_column)), ()) or ())
         label = OUT_OF_SCOPE if settings.out_of_scope else example.label
         also = tuple(other for other in also if other != label)
         split = settings.only or _given_split(settings, row)
@@ -211,6 +211,8 @@ def _draw_splits(name: str, part: _KindRows, seed: int) -> None:
     groups = [part.groups[i] for i in rows]
     if len(set(groups)) < FOLDS:
         raise DataError(f"The kind {name!r} has {len(set(groups))} groups; a mixture needs at least {FOLDS}.")
+    if max(Counter(labels).values()) < FOLDS:  # too few of each to deal them evenly
+        labels = [""] * len(labels)
     folds = StratifiedGroupKFold(n_splits=FOLDS, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # a rare label has fewer rows than there are folds
