@@ -29,13 +29,17 @@ def folder(tmp_path: Path) -> Path:
     """Three kinds: written questions by topic, a textbook by chapter, and requests of no subject."""
     words = WORDS.split()
     written = [
-        {"id": i, "question": row["question"], "label": row["category"], "topic": f"t{i % 24}", "also": ["law"] * (i % 5 == 0)}
+        {
+            "id": i, "question": row["question"], "label": row["category"], "topic": f"t{i % 24}",
+            "also": ["law"] * (i % 5 == 0),
+        }
         for i, row in enumerate(make_rows())
     ]  # fmt: skip
     book = [
         {
             "question": f"Why does the {a} of the {b} matter to photon number {i}, asked on page {i * 7}?",
-            "label": ("physics", "biology")[i % 2], "book": ("Optics", "Cells", "Late Optics")[i % 3], "chapter": f"c{i % 20}",
+            "label": ("physics", "biology")[i % 2], "book": ("Optics", "Cells", "Late Optics")[i % 3],
+            "chapter": f"c{i % 20}",
         }
         for i, (a, b) in enumerate((a, b) for a in words for b in words[:6])
     ]  # fmt: skip
