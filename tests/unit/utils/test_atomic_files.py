@@ -31,17 +31,17 @@ def test_a_file_keeps_its_old_content_after_an_error(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match="The disk is full; .* was not written"), writing(tmp_path / "a"):
+    with pytest.raises(OutputError, match="Cannot write .*: the disk is full"), writing(tmp_path / "a"):
         raise OSError(errno.ENOSPC, "No space left on device")
-    with pytest.raises(OutputError, match="cannot be written: Permission denied"), writing(tmp_path / "a"):
+    with pytest.raises(OutputError, match="Cannot write .*: Permission denied"), writing(tmp_path / "a"):
         raise PermissionError(errno.EACCES, "Permission denied")
 
 
-def test_an_unwritable_place(tmp_path: Path) -> None:
+def test_an_unwritable_path(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
-    with pytest.raises(OutputError, match="cannot be written"), new_folder(tmp_path / "file/out"):
+    with pytest.raises(OutputError, match="Cannot write"), new_folder(tmp_path / "file/out"):
         pass
-    with pytest.raises(OutputError, match="cannot be written"), new_file(tmp_path / "file/out"):
+    with pytest.raises(OutputError, match="Cannot write"), new_file(tmp_path / "file/out"):
         pass
 
 
