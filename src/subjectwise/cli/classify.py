@@ -21,6 +21,7 @@ from subjectwise.cli.options import (
     QuestionColumn,
     confidence_for_accuracy,
     load_classifier,
+    read_questions,
 )
 from subjectwise.cli.output import prediction_json, prediction_text, print_explanation
 
@@ -78,13 +79,13 @@ def classify(
     """
     from subjectwise.errors import QuestionError, SubjectwiseError
     from subjectwise.models.devices import Compute
-    from subjectwise.records import Decision, as_question
+    from subjectwise.records import Decision
 
     if bool(questions) == bool(input_file):
         raise SubjectwiseError("Give either questions or --input FILE; see 'subjectwise classify --help'.")
     if output is not None and not input_file:
         raise SubjectwiseError("--output needs --input; a question on the command line is answered on the screen.")
-    asked = [as_question(question) for question in questions or []]
+    asked = read_questions(questions or [])
     if asked and with_options:
         raise QuestionError("--with-options needs --input with a column of options.")
     if prior_correction != "none" and not input_file:

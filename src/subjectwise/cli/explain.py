@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from subjectwise.cli.options import AsJsonLines, BaseName, Device, Dtype, Engine, load_classifier
+from subjectwise.cli.options import AsJsonLines, BaseName, Device, Dtype, Engine, load_classifier, read_questions
 from subjectwise.cli.output import print_explanation
 
 
@@ -33,9 +33,8 @@ def explain(
     Example: `subjectwise explain "What torque stops a flywheel in ten seconds?"`
     """
     from subjectwise.models.devices import Compute
-    from subjectwise.records import as_question
 
-    asked = [as_question(question) for question in questions]
+    asked = read_questions(questions)
     classifier = load_classifier(model, labels, base, Compute(device, dtype, engine))
     for question in asked:
         explanation = classifier.explain(question, sentence=sentence, rounds=rounds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from subjectwise.models.devices import Compute
-    from subjectwise.records import QuestionClassifier
+    from subjectwise.records import Question, QuestionClassifier
 
 ModelName = Annotated[
     str, typer.Option(help="A model folder, a Hub name, shipped, or zero-shot:BASE. [default: shipped]")
@@ -23,6 +24,23 @@ Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
 Engine = Annotated[str, typer.Option(help="pytorch, or openvino: faster on a CPU, slower to start.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 AsJsonLines = Annotated[bool, typer.Option("--json", help="Print one JSON object per question.")]
+
+
+def read_questions(arguments: Sequence[str]) -> list[Question]:
+    """Return the questions that were typed as arguments.
+
+    Raises:
+        QuestionError: one of them cannot be read; where it is too long it may be a file, for which there is --input.
+    """
+    from subjectwise.errors import QuestionError
+    from subjectwise.records import MAX_CHARACTERS, as_questions
+
+    try:
+        return as_questions(arguments)
+    except QuestionError as error:
+        if max(map(len, arguments)) <= MAX_CHARACTERS:
+            raise
+        raise QuestionError(f"{error} To classify a file of questions, use 'subjectwise classify --input'.") from error
 
 
 def load_classifier(model: str, labels: Path | None, base: str, compute: Compute) -> QuestionClassifier:
