@@ -202,7 +202,8 @@ class Classifier(ScoreBasedClassifier, ClassifierMixin, BaseEstimator):  # type:
         if encoded is None:
             encoded = self._scorer.encode(as_questions(questions))
         scores = self._scorer.score(encoded, on_progress)
-        return Scored(apply_temperature(scores.log_probs, self.temperature), scores.label_mass)
+        truncated = np.array([question.truncated for question in encoded], dtype=np.bool_)
+        return Scored(apply_temperature(scores.log_probs, self.temperature), scores.label_mass, truncated)
 
     @property
     def labels(self) -> LabelSet:

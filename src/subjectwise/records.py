@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from subjectwise.errors import DataError, QuestionError
 from subjectwise.labels import LabelSet
-from subjectwise.types import FloatArray, JsonObject, Progress
+from subjectwise.types import BoolArray, FloatArray, JsonObject, Progress
 
 # Far above any real question (the longest of MMLU-Pro has 4,671), low enough to catch a file given as a question.
 MAX_CHARACTERS = 50_000
@@ -123,10 +123,12 @@ class EncodedQuestion:
     Attributes:
         ids: token ids, without those that all questions share; empty for a predictor without tokens.
         tokens: how many tokens are read, or an estimate where the predictor has none.
+        truncated: whether the question was longer than the model reads, so that its middle was cut out.
     """
 
     ids: list[int]
     tokens: int
+    truncated: bool = False
 
 
 @dataclass(frozen=True)
@@ -137,10 +139,12 @@ class Scored:
         probabilities: [questions, labels], rows summing to 1, columns in label order.
         label_mass: probability of any label at all before normalising, [questions], 0 to 1; None where the
             predictor does not have one.
+        truncated: whether the middle of a question was cut out, [questions]; None where the predictor does not say.
     """
 
     probabilities: FloatArray
     label_mass: FloatArray | None = None
+    truncated: BoolArray | None = None
 
 
 @dataclass(frozen=True)
@@ -187,6 +191,7 @@ class Prediction:
         best_label: where a minimum was requested, the most probable label, also if the answer is `abstain`.
         labels: where several were requested, the likely labels, best first; empty where the answer is `abstain`.
         entropy: where several labels were requested, the normalised entropy of the scores, 0 to 1.
+        truncated: whether the question was longer than the model reads, so that its middle was cut out.
     """
 
     question: str
@@ -197,13 +202,14 @@ class Prediction:
     best_label: str = ""
     labels: tuple[str, ...] = ()
     entropy: float | None = None
+    truncated: bool = False
 
     def top(self, k: int) -> list[tuple[str, float]]:
         """Return the `k` most probable labels with their probabilities, best first."""
         return sorted(self.scores.items(), key=lambda item: -item[1])[:k]
 
     def to_dict(self) -> JsonObject:
-        """Return the fields for JSON, without those that were not requested."""
+        """Return the fields for JSON, without those that were not requested; `truncated` only where it is true."""
         decided: JsonObject = {"best_label": self.best_label} if self.best_label else {}
         if self.entropy is not None:
             decided |= {"labels": list(self.labels), "entropy": self.entropy}
@@ -214,6 +220,7 @@ class Prediction:
             "scores": self.scores,
             "label_mass": self.label_mass,
             **decided,
+            **({"truncated": True} if self.truncated else {}),
         }
 
 
