@@ -19,6 +19,7 @@ BaseName = Annotated[str, typer.Option(help="Where the base is, if not where the
 LabelFile = Annotated[Path | None, typer.Option(help="YAML file of your own labels, for zero-shot:BASE (embedded).")]
 QuestionColumn = Annotated[str, typer.Option(help="Question column; detected if it has a common name.")]
 OptionsColumn = Annotated[str, typer.Option(help="Column of the answer options, a list.")]
+Delimiter = Annotated[str, typer.Option(help="Between the cells of CSV: one character, or \\t for a tab. [default: ,]")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:0 or mps.")]
 Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
 Engine = Annotated[str, typer.Option(help="pytorch, or openvino: faster on a CPU, slower to start.")]
