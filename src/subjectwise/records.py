@@ -325,6 +325,11 @@ class QuestionClassifier(Protocol):
         """The hash of the weights; empty where the predictor has no file of its own."""
         ...
 
+    @property
+    def description_sha256(self) -> str:
+        """The hash of what the model's folder says of it: prompt, labels, calibration; empty where it has no folder."""
+        ...
+
     def encode(self, questions: Sequence[Question]) -> list[EncodedQuestion]:
         """Return what the model reads of each question, for `score`."""
         ...

@@ -44,6 +44,11 @@ class ScoreBasedClassifier(ABC):
     def prior(self) -> Sequence[float]:
         """The share of each label among the training rows; empty where it is unknown."""
 
+    @property
+    def description_sha256(self) -> str:
+        """The hash of what the model's folder says of it; empty where it has no folder."""
+        return ""
+
     @abstractmethod
     def score(
         self,

@@ -1,4 +1,4 @@
-"""Runs the command line within this process, which saves each call the seconds of importing torch."""
+"""The command line, run within this process."""
 
 from __future__ import annotations
 
@@ -14,16 +14,19 @@ from subjectwise.cli.app import main
 
 @dataclass
 class Finished:
+    """What a command left."""
+
     returncode: int
     stdout: str
     stderr: str
 
 
-def run_command(*arguments: str | Path, stdin: str = "") -> Finished:
-    """The command in this process, which spares each call the seconds that importing torch takes."""
+def run_command(*arguments: str | Path, stdin: str | bytes = "") -> Finished:
+    """Run a command in this process, which spares each call the seconds that importing torch takes."""
     out, err = io.StringIO(), io.StringIO()
     code: Any = 0
-    before, sys.stdin = sys.stdin, io.StringIO(stdin)
+    data = stdin if isinstance(stdin, bytes) else stdin.encode()
+    before, sys.stdin = sys.stdin, io.TextIOWrapper(io.BytesIO(data))
     try:
         with redirect_stdout(out), redirect_stderr(err):
             main([str(argument) for argument in arguments])
@@ -35,6 +38,7 @@ def run_command(*arguments: str | Path, stdin: str = "") -> Finished:
 
 
 def refused(*arguments: str | Path, part: str) -> None:
+    """Run a command that must end in one sentence with `part`."""
     finished = run_command(*arguments)
     assert finished.returncode != 0
     assert part in finished.stderr, finished.stderr

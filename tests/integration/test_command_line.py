@@ -36,15 +36,18 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_help_is_quick_and_shows_examples() -> None:
-    started = time.perf_counter()
-    command = [sys.executable, "-m", "subjectwise.cli.app", "--help"]
-    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    seconds = time.perf_counter() - started
-    assert "classify" in text
-    assert seconds < 2.5, "0.5 s on an idle machine; this bound allows for a busy one"
-    heavy = "import sys, subjectwise.cli.app; print([m for m in ('torch', 'transformers', 'sklearn', 'pyarrow', 'numpy') if m in sys.modules])"  # noqa: E501
-    assert subprocess.run([sys.executable, "-c", heavy], capture_output=True, text=True).stdout.strip() == "[]"
+def test_help_imports_nothing_heavy_and_shows_examples() -> None:
+    script = """
+import sys
+from subjectwise.cli.app import main
+try:
+    main(["--help"])
+finally:
+    print([name for name in ("torch", "transformers", "sklearn", "pyarrow", "numpy") if name in sys.modules])
+"""
+    lines = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True).stdout.splitlines()
+    assert any("classify" in line for line in lines)
+    assert lines[-1] == "[]", "it imports nothing that takes seconds"
     for command in (["classify"], ["train"], ["evaluate"], ["data", "split"]):
         assert "Example:" in run(*command, "--help").stdout
     assert run("--version").stdout.startswith("subjectwise 0.")
@@ -106,7 +109,8 @@ def test_standard_input_and_output(tiny_model: Path) -> None:
     ]
 
 
-def test_an_interrupted_run_goes_on(tiny_model: Path, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_killed_run_continues(tiny_model: Path, tmp_path: Path) -> None:
     source, output = tmp_path / "many.jsonl", tmp_path / "out.jsonl"
     rows = make_rows()
     with source.open("w") as stream:
@@ -118,7 +122,7 @@ def test_an_interrupted_run_goes_on(tiny_model: Path, tmp_path: Path) -> None:
         [sys.executable, "-m", "subjectwise.cli.app", *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     deadline = time.monotonic() + 120
-    while not (part.exists() and part.stat().st_size) and process.poll() is None and time.monotonic() < deadline:
+    while not (part.exists() and part.read_bytes().count(b"\n") >= 512) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -126,8 +130,8 @@ def test_an_interrupted_run_goes_on(tiny_model: Path, tmp_path: Path) -> None:
     with part.open("a") as stream:
         stream.write('{"question": "half a li')
     whole = sum(line.endswith("}\n") for line in part.open())
-    assert 0 < whole < 6000
-    refused(*command, "--keep-going", part="left by a run with another input, model or setting")
+    assert 512 <= whole < 6000
+    refused(*command, "--explain", part="was left by a run that differs in explain. Remove it to begin again")
     found = run(*command)
     assert found.returncode == 0, found.stderr
     assert [json.loads(line)["n"] for line in output.open()] == list(range(6000)), "no row lost, none repeated"
@@ -142,9 +146,8 @@ def test_a_row_that_cannot_be_read(tiny_model: Path, tmp_path: Path) -> None:
         "classify", "--model", tiny_model, "--input", source, "--output", output, part="row 2: The question is empty"
     )
     assert not output.exists()
-    for file in tmp_path.glob(".out*"):
-        file.unlink()
-    run("classify", "--model", tiny_model, "--input", source, "--output", output, "--keep-going")
+    finished = run("classify", "--model", tiny_model, "--input", source, "--output", output, "--keep-going")
+    assert finished.returncode == 0 and "2 rows without an answer; `error` in the output says why" in finished.stderr
     rows = [json.loads(line) for line in output.open()]
     assert [row["label"] is None for row in rows] == [False, True, True, False]
     assert "empty" in rows[1]["error"] and rows[2]["other"] == 1
@@ -184,19 +187,7 @@ def test_bad_input_is_one_sentence(tiny_model: Path, tmp_path: Path, inputs: Pat
     assert sorted(file.name for file in tmp_path.iterdir()) == ["file"], "nothing is half-written"
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
-def test_a_full_disk(tiny_model: Path, inputs: Path, tmp_path: Path) -> None:
-    (tmp_path / ".o.jsonl.part.jsonl").symlink_to("/dev/full")
-    from subjectwise.bulk.classify_files import classify_file
-    from subjectwise.classifier import Classifier
-    from subjectwise.errors import OutputError
-
-    classifier = Classifier.from_pretrained(tiny_model, device="cpu", dtype="float32")
-    with pytest.raises(OutputError, match="the disk is full"):
-        classify_file(classifier, inputs / "q.csv", tmp_path / "o.jsonl", run={})
-    assert not (tmp_path / "o.jsonl").exists()
-
-
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_file(tiny_model: Path, tmp_path: Path) -> None:
     script = """
 import resource, sys
@@ -254,6 +245,7 @@ def test_prior_correction_looks_at_the_whole_file(tiny_model: Path, inputs: Path
         scores[how] = [json.loads(line)["scores"] for line in output.read_text().splitlines()]
     assert scores["none"] != scores["match"] != scores["batch"]
     refused("classify", "x", *own, "--prior-correction", "match", part="needs --input")
+    refused("classify", "--input", inputs / "q.txt", *own, "--prior-correction", "match", part="needs --output")
     refused("classify", "--input", inputs / "q.txt", *own, "--prior-correction", "best", part="Unknown prior")
 
 
@@ -265,8 +257,8 @@ def test_calibrate_writes_the_folder_anew(tiny_model: Path, split_folder: Path, 
     content["calibration"], content["thresholds"] = {"temperature": 3.0}, {}
     file.write_text(json.dumps(content))
     refused(
-        "classify", "--input", split_folder / "test.parquet", "--model", mine, "--prior-correction", "match",
-        part="subjectwise calibrate",
+        "classify", "--input", split_folder / "test.parquet", "--output", tmp_path / "out.csv", "--model", mine,
+        "--prior-correction", "match", part="subjectwise calibrate",
     )  # fmt: skip
     command = ("calibrate", mine, "--data", split_folder, "--device", "cpu", "--dtype", "float32")
     found = json.loads(run(*command, "--json").stdout)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
+    from subjectwise.bulk.answer_rows import BulkCounts
     from subjectwise.records import Evidence, Explanation, Prediction
     from subjectwise.types import JsonObject
 
@@ -39,6 +40,8 @@ def prediction_text(prediction: Prediction, top_k: int) -> str:
         lines.append("  abstain: the best answer is below the minimum")
     elif len(prediction.labels) > 1:
         lines.append(f"  unsure, one of: {', '.join(prediction.labels)}")
+    if prediction.truncated:
+        lines.append("  longer than the model reads: its middle was cut out")
     for label, score in prediction.top(top_k):
         lines.append(f"  {label:<18} {score:6.1%}  {'█' * round(score * 30)}")
     return "\n".join(lines) + "\n"
@@ -66,6 +69,17 @@ def print_explanation(explanation: Explanation) -> None:
     if explanation.sentence:
         console.print(Text(f"  {explanation.sentence}"))
     console.print()
+
+
+def print_counts(counts: BulkCounts) -> None:
+    """Print on standard error which rows of a file did not get what a reader expects."""
+    for count, note in (
+        (counts.unanswered, "without an answer; `error` in the output says why"),
+        (counts.truncated, "longer than the model reads; its middle was cut out, and it has `truncated`"),
+        (counts.replaced, "with characters that cannot be stored; each is now \ufffd"),
+    ):
+        if count:
+            typer.echo(f"Note: {count:,} row{'s' * (count > 1)} {note}.", err=True)
 
 
 def _weights_text(items: Sequence[Evidence], *, runner_up: bool) -> str:
