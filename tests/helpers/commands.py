@@ -21,9 +21,15 @@ class Finished:
     stderr: str
 
 
-def run_command(*arguments: str | Path, stdin: str | bytes = "") -> Finished:
-    """Run a command in this process, which spares each call the seconds that importing torch takes."""
-    out, err = io.StringIO(), io.StringIO()
+def run_command(*arguments: str | Path, stdin: str | bytes = "", encoding: str = "utf-8") -> Finished:
+    """Run a command in this process, which spares each call the seconds that importing torch takes.
+
+    Args:
+        arguments: of the command.
+        stdin: what it reads.
+        encoding: of its standard output.
+    """
+    out, err = io.TextIOWrapper(io.BytesIO(), encoding=encoding, newline=""), io.StringIO()
     code: Any = 0
     data = stdin if isinstance(stdin, bytes) else stdin.encode()
     before, sys.stdin = sys.stdin, io.TextIOWrapper(io.BytesIO(data))
@@ -34,7 +40,8 @@ def run_command(*arguments: str | Path, stdin: str | bytes = "") -> Finished:
         code = stop.code
     finally:
         sys.stdin = before
-    return Finished(code or 0, out.getvalue(), err.getvalue())
+    out.seek(0)
+    return Finished(code or 0, out.read(), err.getvalue())
 
 
 def refused(*arguments: str | Path, part: str) -> None:

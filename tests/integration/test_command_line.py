@@ -18,6 +18,7 @@ import pytest
 
 from helpers.commands import refused
 from helpers.commands import run_command as run
+from helpers.faults import FAULTS
 from helpers.tiny_models import TINY_SETTINGS, make_rows
 
 
@@ -101,12 +102,80 @@ def test_every_input_and_output_format(tiny_model: Path, inputs: Path, tmp_path:
     assert [file.name for file in tmp_path.iterdir()] == [output.name], "nothing is left behind"
 
 
-def test_standard_input_and_output(tiny_model: Path) -> None:
-    found = run("classify", "--model", tiny_model, "--input", "-", stdin="What is torque?\nWhat is a tort?\n")
-    assert [json.loads(line)["question"] for line in found.stdout.splitlines()] == [
-        "What is torque?",
-        "What is a tort?",
-    ]
+@pytest.mark.parametrize(
+    "text",
+    [
+        "What is torque?\nWhat is a tort?\n",
+        '\ufeff{"text": "What is torque?"}\n{"text": "What is a tort?"}\n',
+        "\ufeffid,question\r\n1,What is torque?\r\n2,What is a tort?\r\n",
+    ],
+)
+def test_standard_input_is_read_as_what_it_is(tiny_model: Path, text: str) -> None:
+    finished = run("classify", "--model", tiny_model, "--input", "-", stdin=text)
+    questions = [json.loads(line)["question"] for line in finished.stdout.splitlines()]
+    assert questions == ["What is torque?", "What is a tort?"]
+
+
+def test_a_stream_into_a_file(tiny_model: Path, tmp_path: Path) -> None:
+    command = ("classify", "--model", tiny_model, "--input", "-", "--output", tmp_path / "out.jsonl")
+    text = "What is torque?\nWhat is a tort?\n"
+    assert run(*command, "--prior-correction", "batch", stdin=text).returncode == 0
+    assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 2
+    finished = run(*command[:-1], tmp_path / "other.jsonl", stdin="id,frage\n1,Was ist ein Delikt?\n")
+    assert finished.returncode == 1 and "standard input looks like CSV with the columns id, frage" in finished.stderr
+
+
+def test_what_cannot_be_done_is_said_before_the_model_is_loaded(tmp_path: Path) -> None:
+    """It took 17 seconds to be told that the format is unknown."""
+    model = ("--model", tmp_path / "none")
+    (tmp_path / "q.xlsx").touch()
+    refused("classify", "--input", tmp_path / "q.xlsx", *model, part="unknown format")
+    gold = FAULTS / "gold.csv"
+    refused("classify", "--input", gold, "--output", tmp_path / "o.xlsx", *model, part="unknown format")
+    refused("classify", "--input", FAULTS / "semicolon.csv", *model, part="give --delimiter ';'")
+    refused("classify", "--input", gold, "--delimiter", "ab", *model, part="Unknown delimiter 'ab'")
+    refused("classify", "--input", gold, "--output", tmp_path / "o.csv", "--csv-encoding", "x", *model, part="encoding")
+    refused("classify", "--input", gold, *model, part="Unknown model")
+
+
+def test_delimiters_and_byte_order_marks(tiny_model: Path, tmp_path: Path) -> None:
+    own, semicolons = ("--model", tiny_model), ("--input", FAULTS / "semicolon.csv", "--delimiter", ";")
+    assert run("classify", *own, *semicolons, "-o", tmp_path / "a.csv").returncode == 0
+    assert run("classify", *own, *semicolons, "-o", tmp_path / "b.csv", "--csv-encoding", "utf-8-sig").returncode == 0
+    plain, excel = ((tmp_path / name).read_bytes() for name in ("a.csv", "b.csv"))
+    assert excel == b"\xef\xbb\xbf" + plain and b"input_label" in plain
+    tabs = tmp_path / "tabs.csv"
+    tabs.write_text("question\tlabel\n" + "".join(f"What is {n}?\t{'ab'[n % 2]}\n" for n in range(20)))
+    split = ("data", "split", "--source", tabs, "--output", tmp_path / "split")
+    refused(*split, part=r"looks separated by tabs; give --delimiter '\t'")
+    assert run(*split, "--delimiter", r"\t").returncode == 0
+
+
+def test_options_that_are_no_lists_may_be_ignored(tmp_path: Path) -> None:
+    source = tmp_path / "rows.csv"
+    source.write_text(
+        "question,label,options\n" + "".join(f"What is {n}?,{'ab'[n % 2]},A) x; B) y\n" for n in range(20))
+    )
+    split = ("data", "split", "--source", source, "--output", tmp_path / "split")
+    refused(*split, part="the options are not a list: 'A) x; B) y'. Write them as a JSON list, or rename their column")
+    assert run(*split, "--no-options").returncode == 0
+
+
+def test_a_question_that_was_cut_says_so(tiny_model: Path, tmp_path: Path) -> None:
+    long = "torque and lens " * 400
+    answer = json.loads(
+        run("classify", long, "What is torque?", "--model", tiny_model, "--json").stdout.splitlines()[0]
+    )
+    assert answer["truncated"] is True
+    assert "its middle was cut out" in run("classify", long, "--model", tiny_model).stdout
+    source = tmp_path / "in.jsonl"
+    source.write_text(json.dumps({"question": long}) + "\n" + json.dumps({"question": "What is torque?"}))
+    finished = run("classify", "--input", source, "--model", tiny_model)
+    assert [json.loads(line).get("truncated") for line in finished.stdout.splitlines()] == [True, None]
+    assert "1 row longer than the model reads; its middle was cut out" in finished.stderr
+    finished = run("classify", "--input", source, "--output", tmp_path / "out.csv", "--model", tiny_model, "--json")
+    assert json.loads(finished.stdout)["rows"] == 2 and "1 row longer" in finished.stderr
+    assert "truncated" in run("classify", "--help").stdout
 
 
 @pytest.mark.slow
@@ -122,7 +191,11 @@ def test_a_killed_run_continues(tiny_model: Path, tmp_path: Path) -> None:
         [sys.executable, "-m", "subjectwise.cli.app", *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     deadline = time.monotonic() + 120
-    while not (part.exists() and part.read_bytes().count(b"\n") >= 512) and process.poll() is None and time.monotonic() < deadline:
+    while (
+        not (part.exists() and part.read_bytes().count(b"\n") >= 512)
+        and process.poll() is None
+        and time.monotonic() < deadline
+    ):
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -209,6 +282,33 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
         environment = {**os.environ, "MALLOC_ARENA_MAX": "2"}
         peaks.append(int(subprocess.run(arguments, capture_output=True, text=True, check=True, env=environment).stdout))
     assert peaks[1] - peaks[0] < 12_000, f"peaks in KiB: {peaks}; the notes alone are 24,000"
+
+
+def test_a_console_that_lacks_characters(tiny_model: Path, tmp_path: Path) -> None:
+    """The bar of a probability ended a redirected command on Windows in a traceback."""
+    command = ("classify", "What is osmosis 什?", "--model", tiny_model)
+    plain = run(*command, encoding="cp1252")
+    assert plain.returncode == 0 and "What is osmosis ?" in plain.stdout and "  ###" in plain.stdout
+    assert "  ███" in run(*command).stdout
+    source = tmp_path / "in.jsonl"
+    source.write_text(json.dumps({"question": "什么是光合作用？"}))
+    for arguments in (("classify", "--input", source), ("explain", "什么是光合作用？", "--no-sentence", "--json")):
+        finished = run(*arguments, "--model", tiny_model, encoding="cp1252")
+        assert json.loads(finished.stdout)["question"] == "什么是光合作用？", "JSON loses nothing"
+    assert run("explain", "什么是光合作用？", "--model", tiny_model, "--no-sentence", encoding="cp1252").returncode == 0
+
+
+def test_a_question_that_begins_with_a_dash(tiny_model: Path) -> None:
+    for command in ("classify", "explain"):
+        finished = run(command, "-5 + 3 = ?")
+        assert finished.returncode == 2 and "write --:" in finished.stderr and '-- "-5 + 3 = ?"' in finished.stderr
+        assert "write --:" in run(command, "- What is a tort?").stderr
+        assert "write --:" not in run(command, "--modle", "x").stderr, "a mistyped option is not a question"
+    assert run("classify", "--model", tiny_model, "--", "-5 + 3 = ?").stdout.startswith("-5 + 3 = ?")
+
+
+def test_an_error_of_the_system_is_one_sentence(tmp_path: Path, tiny_model: Path) -> None:
+    refused("classify", "--input", tmp_path / f"{'x' * 300}.jsonl", "--model", tiny_model, part="File name too long")
 
 
 def test_abstaining_and_several_labels(tiny_model: Path, inputs: Path, tmp_path: Path) -> None:

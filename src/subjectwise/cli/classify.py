@@ -25,7 +25,7 @@ from subjectwise.cli.options import (
     load_classifier,
     read_questions,
 )
-from subjectwise.cli.output import prediction_json, prediction_text, print_counts, print_explanation
+from subjectwise.cli.output import json_text, prediction_json, prediction_text, print_counts, print_explanation
 
 
 def classify(
@@ -90,7 +90,6 @@ def classify(
     from subjectwise.bulk.classify_files import check_request, classify_file, classify_rows
     from subjectwise.bulk.score_rows import BulkOptions
     from subjectwise.bulk.unfinished_run import model_identity
-    from subjectwise.bulk.write_answers import json_line
     from subjectwise.data.csv_rows import read_delimiter
     from subjectwise.errors import QuestionError, SubjectwiseError
     from subjectwise.models.devices import Compute
@@ -134,7 +133,7 @@ def classify(
     counts = BulkCounts()
     if output is None:
         for answers in classify_rows(classifier, path, options, counts):
-            sys.stdout.writelines(map(json_line, answers))
+            sys.stdout.writelines(f"{json_text(answer)}\n" for answer in answers)
             sys.stdout.flush()
         print_counts(counts)
         return

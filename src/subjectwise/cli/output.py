@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 from collections.abc import Sequence
@@ -25,6 +26,20 @@ def typed_command(context: typer.Context) -> str:
     return shlex.join(["subjectwise", *arguments])
 
 
+def json_text(content: object) -> str:
+    """Return `content` as one line of JSON that standard output can show: with escapes where it lacks a character."""
+    text = json.dumps(content, ensure_ascii=False, default=str)
+    return text if _can_show(text) else json.dumps(content, default=str)
+
+
+def _can_show(text: str) -> bool:
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def prediction_json(prediction: Prediction, top_k: int) -> JsonObject:
     """Return an answer with its `top_k` most probable labels."""
     top = [{"label": label, "score": score} for label, score in prediction.top(top_k)]
@@ -42,8 +57,9 @@ def prediction_text(prediction: Prediction, top_k: int) -> str:
         lines.append(f"  unsure, one of: {', '.join(prediction.labels)}")
     if prediction.truncated:
         lines.append("  longer than the model reads: its middle was cut out")
+    bar = "█" if _can_show("█") else "#"
     for label, score in prediction.top(top_k):
-        lines.append(f"  {label:<18} {score:6.1%}  {'█' * round(score * 30)}")
+        lines.append(f"  {label:<18} {score:6.1%}  {bar * round(score * 30)}")
     return "\n".join(lines) + "\n"
 
 
