@@ -402,6 +402,8 @@ def test_evaluating_a_file(tiny_model: Path, rows_file: Path, split_folder: Path
     one.write_text("question,label\nWhat is a photon?,physics\n")
     refused("evaluate", tiny_model, "--data", one, *own, part="none with the label 'biology'")
     assert run("evaluate", tiny_model, "--data", one, *own, "--allow-missing-labels").returncode == 0
+    one.write_text("question,label\nWhat is a photon?,Physics\n")
+    refused("evaluate", tiny_model, "--data", one, *own, part="does not know; did you mean 'physics'?")
 
 
 def test_learning_curve_goes_on_where_it_was(split_folder: Path, tmp_path: Path) -> None:
