@@ -19,7 +19,7 @@ from subjectwise.bulk.score_rows import InputRows, ScoredRow, in_whole_chunks, r
 from subjectwise.errors import OutputError
 from subjectwise.records import QuestionClassifier
 from subjectwise.types import JsonObject
-from subjectwise.utils.atomic_files import read_json, write_json, writing
+from subjectwise.utils.atomic_files import read_json, remove_leftovers, write_json, writing
 
 _FORMAT = 2
 
@@ -134,7 +134,9 @@ class UnfinishedRun:
                     yield ScoredRow(**json.loads(line))
 
     def remove(self) -> None:
-        """Remove the files of a run that is finished."""
+        """Remove the files of a run that is finished, and of those before it that were killed."""
+        for path in (self._output, self._note):
+            remove_leftovers(path)
         with writing(self._output):
             self._part.unlink(missing_ok=True)
             self._note.unlink(missing_ok=True)

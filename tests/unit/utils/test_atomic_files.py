@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from subjectwise.errors import DataError, OutputError
-from subjectwise.utils.atomic_files import new_file, new_folder, read_json, write_json, writing
+from subjectwise.utils.atomic_files import new_file, new_folder, read_json, remove_leftovers, write_json, writing
 
 
 def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -120,6 +120,19 @@ def test_content_is_on_the_disk_before_its_name(tmp_path: Path, monkeypatch: pyt
     with new_folder(tmp_path / "out") as folder:
         (folder / "file").write_text("x")
     assert events[0] == "flush file" and events.index("rename") == len(events) - (2 if os.name == "posix" else 1)
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    names = [".a[1].json.17-0a1b2c.part", ".a[1].json.part.json", "a[1].json", ".b.json.17-0a1b2c.part"]
+    for name in names:
+        (tmp_path / name).touch()
+    remove_leftovers(tmp_path / "a[1].json")
+    assert sorted(file.name for file in tmp_path.iterdir()) == sorted(names[1:])
+    with new_file(tmp_path / "a[1].json") as temporary:
+        temporary.touch()
+        remove_leftovers(tmp_path / "a[1].json")
+        assert not temporary.exists(), "the name is one that is written"
+        temporary.touch()
 
 
 def test_damaged_json(tmp_path: Path) -> None:
