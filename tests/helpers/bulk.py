@@ -10,9 +10,8 @@ from typing import Any
 
 import pyarrow.parquet
 
-from subjectwise.bulk.answer_rows import BulkCounts
 from subjectwise.bulk.classify_files import classify_file
-from subjectwise.bulk.score_rows import BulkOptions
+from subjectwise.bulk.score_rows import BulkCounts, BulkOptions
 from subjectwise.bulk.unfinished_run import model_identity
 from subjectwise.records import QuestionClassifier
 from subjectwise.types import Row

@@ -151,6 +151,37 @@ def test_delimiters_and_byte_order_marks(tiny_model: Path, tmp_path: Path) -> No
     assert run(*split, "--delimiter", r"\t").returncode == 0
 
 
+@pytest.mark.parametrize(
+    ("name", "part"),
+    [
+        ("nan.jsonl", "nan.jsonl, row 1 has no label"),
+        ("nestedq.parquet", "row 1: A question must be text, not an object"),
+        ("dupcols.csv", "2 columns with the name 'label'"),
+        ("semicolon.csv", "looks separated by semicolons"),
+        ("badquote.csv", "badquote.csv, line 3 has an opening quote"),
+        ("labelstudio.csv", "annotation_id would do"),
+    ],
+)
+def test_split_evaluate_and_audit_refuse_the_same_rows(tiny_model: Path, tmp_path: Path, name: str, part: str) -> None:
+    label = ["--label-column", "sentiment"] if name == "labelstudio.csv" else []
+    if name == "badquote.csv":
+        label = ["--label-column", "id"]
+    refused("data", "split", "--source", FAULTS / name, "--output", tmp_path / "split", *label, part=part)
+    refused("evaluate", tiny_model, "--data", FAULTS / name, *label, part=part)
+    refused("audit", "--data", FAULTS / name, "--method", "tfidf-svm", *label, part=part)
+
+
+def test_control_characters_are_spaces_at_every_entry_point(tiny_model: Path, tmp_path: Path) -> None:
+    """`\\frac` in JSON is a form feed: `classify` stopped where `data split` repaired."""
+    own = ("--model", tiny_model, "--device", "cpu", "--dtype", "float32")
+    assert run("classify", "--input", FAULTS / "latex.jsonl", "--output", tmp_path / "out.jsonl", *own).returncode == 0
+    from_file = json.loads((tmp_path / "out.jsonl").read_text().splitlines()[0])
+    typed = json.loads(run("classify", from_file["question"], *own, "--json").stdout)
+    spaces = json.loads(run("classify", "Evaluate  rac{1}{2} +  eta for \theta = 0", *own, "--json").stdout)
+    assert typed["question"] == spaces["question"] and typed["scores"] == spaces["scores"]
+    assert from_file["scores"] == pytest.approx(spaces["scores"], abs=1e-4)
+
+
 def test_options_that_are_no_lists_may_be_ignored(tmp_path: Path) -> None:
     source = tmp_path / "rows.csv"
     source.write_text(

@@ -63,9 +63,11 @@ def closure(names: Iterable[str], extras: Iterable[str] = ("",)) -> set[str]:
             lines = requires(name) or []
         except PackageNotFoundError:
             continue
-        for requirement in map(Requirement, lines):
-            if requirement.marker is None or any(requirement.marker.evaluate({"extra": extra}) for extra in wanted):
-                waiting.append((requirement.name, ("", *requirement.extras)))
+        waiting.extend(
+            (requirement.name, ("", *requirement.extras))
+            for requirement in map(Requirement, lines)
+            if requirement.marker is None or any(requirement.marker.evaluate({"extra": extra}) for extra in wanted)
+        )
     return found
 
 

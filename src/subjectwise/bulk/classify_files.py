@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
-from subjectwise.bulk.answer_rows import Answering, BulkCounts, check_correction, correct_rows
-from subjectwise.bulk.score_rows import BulkOptions, chunks, open_input, score_rows
+from subjectwise.bulk.answer_rows import Answering, check_correction, correct_rows
+from subjectwise.bulk.score_rows import BulkCounts, BulkOptions, chunks, open_input, score_rows
 from subjectwise.bulk.unfinished_run import UnfinishedRun
 from subjectwise.bulk.write_answers import check_output_format, write_answers
 from subjectwise.data.table_formats import is_stream
@@ -97,10 +97,11 @@ def classify_file(
         answering = _answering(classifier, source.question_column, options)
         columns = {"question_column": source.question_column, "options_column": source.options_column}
         depends_on = {**run, **columns, "with_options": options.with_options, "explain": options.explain}
-        done = unfinished.resume(source, depends_on, options.keep_going)
-        if done and on_progress:
-            on_progress(done)
+        counts = unfinished.resume(source, depends_on, options.keep_going)
+        if counts.rows and on_progress:
+            on_progress(counts.rows)
         for rows in unfinished.append(score_rows(classifier, source, options)):
+            counts.add(rows)
             if on_progress:
                 on_progress(len(rows))
         # 2) Make answers of them.
@@ -109,9 +110,6 @@ def classify_file(
             corrected = correct_rows(
                 unfinished.rows(), options.prior_correction, classifier.prior, len(answering.labels)
             )
-        counts = BulkCounts()
-        for rows in chunks(unfinished.rows()):
-            counts.add(rows)
         with new_file(output) as temporary:
             write_answers(
                 partial(_answers, unfinished, answering, corrected), temporary, output.suffix.lower(),

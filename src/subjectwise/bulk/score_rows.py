@@ -72,6 +72,30 @@ class ScoredRow:
     error: str = ""
 
 
+@dataclass
+class BulkCounts:
+    """What a run has to report at its end.
+
+    Attributes:
+        rows: of the input.
+        unanswered: rows with an `error` in place of an answer.
+        truncated: questions of which the middle was cut out.
+        replaced: rows with text that UTF-8 cannot store.
+    """
+
+    rows: int = 0
+    unanswered: int = 0
+    truncated: int = 0
+    replaced: int = 0
+
+    def add(self, rows: Sequence[ScoredRow]) -> None:
+        """Count more rows."""
+        self.rows += len(rows)
+        self.unanswered += sum(bool(row.error) for row in rows)
+        self.truncated += sum(row.truncated for row in rows)
+        self.replaced += sum(row.replaced for row in rows)
+
+
 @dataclass(frozen=True)
 class InputRows:
     """An opened input whose columns are known.

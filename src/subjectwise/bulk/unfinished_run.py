@@ -15,7 +15,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from subjectwise.bulk.score_rows import InputRows, ScoredRow, in_whole_chunks, row_error
+from subjectwise.bulk.score_rows import BulkCounts, InputRows, ScoredRow, in_whole_chunks, row_error
 from subjectwise.errors import OutputError
 from subjectwise.records import QuestionClassifier
 from subjectwise.types import JsonObject
@@ -61,8 +61,8 @@ class UnfinishedRun:
                 self._lock.unlink(missing_ok=True)
             lock.release()
 
-    def resume(self, source: InputRows, depends_on: Mapping[str, object], keep_going: bool) -> int:
-        """Return how many rows an earlier run scored, after reading as many from `source`.
+    def resume(self, source: InputRows, depends_on: Mapping[str, object], keep_going: bool) -> BulkCounts:
+        """Return the counts of the rows that an earlier run scored, after reading as many from `source`.
 
         Args:
             source: whose rows must be those that were scored; what follows them may be new.
@@ -74,13 +74,13 @@ class UnfinishedRun:
             DataError: a row has no answer, and `keep_going` is off.
         """
         now: JsonObject = json.loads(json.dumps({"format": _FORMAT, **depends_on}))
-        scored = self._whole_chunks()
-        if not scored:
+        counts = BulkCounts()
+        if not self._whole_chunks():
             # Nothing is lost, whatever run left it.
             with writing(self._part):
                 self._part.unlink(missing_ok=True)
             write_json(self._note, now)
-            return 0
+            return counts
         before = read_json(self._note, OutputError) if self._note.is_file() else {}
         if changed := sorted(key for key in now.keys() | before.keys() if now.get(key) != before.get(key)):
             raise self._other_run(f"that differs in {', '.join(changed)}")
@@ -94,7 +94,8 @@ class UnfinishedRun:
                 raise self._other_run(f"on another input (row {number} differs)")
             if earlier.error and not keep_going:
                 raise row_error(source.location, row, earlier.error)
-        return scored
+            counts.add([earlier])
+        return counts
 
     def _other_run(self, how: str) -> OutputError:
         return OutputError(f"{self._part} was left by a run {how}. Remove it to begin again, or use another --output.")

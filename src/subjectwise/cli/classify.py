@@ -86,9 +86,8 @@ def classify(
     An answer has `truncated` where the question was longer than the model reads, so that its middle was cut out.
     A run that was stopped continues when the same command is given again.
     """
-    from subjectwise.bulk.answer_rows import BulkCounts
     from subjectwise.bulk.classify_files import check_request, classify_file, classify_rows
-    from subjectwise.bulk.score_rows import BulkOptions
+    from subjectwise.bulk.score_rows import BulkCounts, BulkOptions
     from subjectwise.bulk.unfinished_run import model_identity
     from subjectwise.data.csv_rows import read_delimiter
     from subjectwise.errors import QuestionError, SubjectwiseError

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
-    from subjectwise.bulk.answer_rows import BulkCounts
+    from subjectwise.bulk.score_rows import BulkCounts
     from subjectwise.records import Evidence, Explanation, Prediction
     from subjectwise.types import JsonObject
 

@@ -61,7 +61,7 @@ def read_csv(lines: Iterator[str], delimiter: str = ",") -> Iterator[CsvRow]:
 
 
 def read_delimiter(text: str) -> str:
-    """Return the delimiter that a user typed: one character, or `\\t` for a tab; "" for none.
+    r"""Return the delimiter that a user typed: one character, or `\t` for a tab; "" for none.
 
     Raises:
         DataError: it cannot be one.

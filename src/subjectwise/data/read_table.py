@@ -46,7 +46,7 @@ def _hub_rows(name: str) -> Iterator[Row]:
 
 
 def source_rows(source: str, delimiter: str = "") -> Iterator[tuple[str, TableRow]]:
-    """Yield (location, row) for a file, a folder of files (in name order) or the name of a data set on the Hub.
+    """Yield (location, row) for a file, a stream, a folder of files (in name order) or a data set on the Hub.
 
     Args:
         source: of the rows.
@@ -59,7 +59,7 @@ def source_rows(source: str, delimiter: str = "") -> Iterator[tuple[str, TableRo
             raise DataError(f"The folder {source} has no parquet, JSONL or CSV file.")
         for file in files:
             yield from ((str(file), row) for row in open_table(file, delimiter=delimiter).rows)
-    elif path.suffix.lower() in TEXT_FORMATS or path.exists():
+    elif is_stream(path) or path.suffix.lower() in TEXT_FORMATS or path.exists():
         yield from ((source, row) for row in open_table(path, delimiter=delimiter).rows)
     else:
         yield from ((source, TableRow(number, row)) for number, row in enumerate(_hub_rows(source), start=1))

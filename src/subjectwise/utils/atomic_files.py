@@ -25,6 +25,7 @@ def check_new(path: Path, empty_folder: bool = False) -> None:
     """Raise OutputError where `path` exists, before work begins whose result would be lost.
 
     Args:
+        path: to write later.
         empty_folder: whether an empty folder of that name is fine.
     """
     if path.exists() and not (empty_folder and path.is_dir() and not any(path.iterdir())):

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from subjectwise.bulk.answer_rows import Answering, BulkCounts, check_correction, correct_rows, kept_name
+from subjectwise.bulk.answer_rows import Answering, check_correction, correct_rows, kept_name
 from subjectwise.bulk.score_rows import ScoredRow
 from subjectwise.errors import DataError
 from subjectwise.records import ALWAYS_ONE, Decision
@@ -90,10 +90,3 @@ def test_the_header_where_there_are_no_rows() -> None:
     assert full == [
         "question", "label", "score", "scores", "label_mass", "best_label", "labels", "entropy", "explanation",
     ]  # fmt: skip
-
-
-def test_counts() -> None:
-    counts = BulkCounts()
-    counts.add([ROW, BAD])
-    counts.add([ScoredRow({}, [1.0, 0.0], truncated=True, replaced=True)])
-    assert counts == BulkCounts(rows=3, unanswered=1, truncated=1, replaced=1)

@@ -14,9 +14,8 @@ from helpers.fake_classifier import FakeClassifier
 from helpers.faults import FAULTS
 from subjectwise.bulk import score_rows as module
 from subjectwise.bulk import write_answers as writing
-from subjectwise.bulk.answer_rows import BulkCounts
 from subjectwise.bulk.classify_files import check_request, classify_file, classify_rows
-from subjectwise.bulk.score_rows import BulkOptions
+from subjectwise.bulk.score_rows import BulkCounts, BulkOptions
 from subjectwise.errors import DataError, OutputError
 from subjectwise.records import Decision
 

@@ -9,7 +9,7 @@ from helpers.bulk import write_lines
 from helpers.fake_classifier import FakeClassifier
 from helpers.faults import FAULTS
 from subjectwise.bulk import score_rows as module
-from subjectwise.bulk.score_rows import BulkOptions, ScoredRow, open_input, score_rows
+from subjectwise.bulk.score_rows import BulkCounts, BulkOptions, ScoredRow, open_input, score_rows
 from subjectwise.errors import DataError, QuestionError
 
 KEEP_GOING = BulkOptions(keep_going=True)
@@ -154,3 +154,10 @@ def test_what_is_noted_of_a_row(tmp_path: Path) -> None:
     lines = ['{"text": "short"}', '{"text": "' + "word " * 50 + '"}', '{"text": "cut \\ud83d"}']
     rows = scored(write_lines(tmp_path / "q.jsonl", lines), BulkOptions())
     assert [(row.truncated, row.replaced) for row in rows] == [(False, False), (True, False), (False, True)]
+
+
+def test_counts() -> None:
+    counts = BulkCounts()
+    counts.add([ScoredRow({}, [1.0, 0.0]), ScoredRow({}, error="The question is missing.")])
+    counts.add([ScoredRow({}, [1.0, 0.0], truncated=True, replaced=True)])
+    assert counts == BulkCounts(rows=3, unanswered=1, truncated=1, replaced=1)

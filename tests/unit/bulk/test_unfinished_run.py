@@ -8,7 +8,7 @@ import pytest
 from helpers.bulk import QUESTIONS, beside, run_file, write_lines
 from helpers.fake_classifier import FakeClassifier
 from subjectwise.bulk import score_rows as module
-from subjectwise.bulk.score_rows import BulkOptions, InputRows, ScoredRow, open_input
+from subjectwise.bulk.score_rows import BulkCounts, BulkOptions, InputRows, ScoredRow, open_input
 from subjectwise.bulk.unfinished_run import UnfinishedRun, model_identity
 from subjectwise.errors import DataError, OutputError
 from subjectwise.labels import LabelSet
@@ -58,7 +58,7 @@ def test_whole_chunks_are_kept(tmp_path: Path, source: Path, written: int, kept:
     with (tmp_path / ".out.csv.part.jsonl").open("a") as stream:
         stream.write('{"cells": {"half a li')
     rows = opened(source)
-    assert run.resume(rows, {}, keep_going=False) == kept
+    assert run.resume(rows, {}, keep_going=False) == BulkCounts(rows=kept)
     assert list(run.rows()) == ROWS[:kept]
     assert next(rows.rows).cells["n"] == kept, "the rows that were scored are read"
 
@@ -77,20 +77,23 @@ def test_what_a_run_depends_on(tmp_path: Path, source: Path) -> None:
     with pytest.raises(OutputError, match="was left by a run that differs"):
         UnfinishedRun(tmp_path / "out.csv").resume(opened(source), {}, keep_going=False)
     (tmp_path / ".out.csv.part.jsonl").unlink()
-    assert UnfinishedRun(tmp_path / "out.csv").resume(opened(source), {}, keep_going=False) == 0, "as the advice says"
+    counts = UnfinishedRun(tmp_path / "out.csv").resume(opened(source), {}, keep_going=False)
+    assert counts == BulkCounts(), "as the advice says"
 
 
 @pytest.mark.parametrize("written", [0, 3])
 def test_a_part_without_a_whole_chunk_never_blocks(tmp_path: Path, source: Path, written: int) -> None:
     left(tmp_path / "out.csv", ROWS[:written], source, {"model": "one"})
-    assert UnfinishedRun(tmp_path / "out.csv").resume(opened(source), {"model": "two"}, keep_going=False) == 0
+    counts = UnfinishedRun(tmp_path / "out.csv").resume(opened(source), {"model": "two"}, keep_going=False)
+    assert counts == BulkCounts()
 
 
 def test_the_rows_must_be_those_that_were_scored(tmp_path: Path, source: Path) -> None:
     left(tmp_path / "out.csv", ROWS[:8], source)
     cells = [row.cells for row in ROWS]
     corrected = [*cells[:8], {"question": "corrected", "n": 8}, {"question": "more"}]
-    assert UnfinishedRun(tmp_path / "out.csv").resume(opened(write_lines(source, corrected)), {}, keep_going=False) == 8
+    counts = UnfinishedRun(tmp_path / "out.csv").resume(opened(write_lines(source, corrected)), {}, keep_going=False)
+    assert counts.rows == 8
     changes: list[tuple[list[object], int]] = [
         ([*cells[:5], {"question": "another", "n": 5}, *cells[6:]], 6),
         ([*cells[:5], {**cells[5], "n": "5"}, *cells[6:]], 6),
@@ -107,7 +110,8 @@ def test_a_noted_row_stops_a_run_that_does_not_keep_going(tmp_path: Path, source
     rows = [ROWS[0], ScoredRow({}, error="line 2 is not JSON: Expecting property name enclosed in double quotes.")]
     rows += [ScoredRow({"question": ""}, error="The question is empty."), ROWS[3]]
     left(tmp_path / "out.csv", rows, source)
-    assert UnfinishedRun(tmp_path / "out.csv").resume(opened(source), {}, keep_going=True) == 4
+    counts = UnfinishedRun(tmp_path / "out.csv").resume(opened(source), {}, keep_going=True)
+    assert counts == BulkCounts(rows=4, unanswered=2)
     with pytest.raises(DataError, match="in.jsonl, line 2 is not JSON: .* Use --keep-going to note it and go on"):
         UnfinishedRun(tmp_path / "out.csv").resume(opened(source), {}, keep_going=False)
 

@@ -1,4 +1,5 @@
 import csv
+import io
 import json
 import re
 from dataclasses import replace
@@ -208,6 +209,14 @@ def test_a_file_with_semicolons() -> None:
     with pytest.raises(DataError, match="looks separated by semicolons; give --delimiter ';'"):
         read_examples(path)
     assert [row.label for row in read_examples(path, delimiter=";")] == ["law", "biology"]
+
+
+def test_examples_from_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("text,label\na,law\nb,law\n"))
+    assert [row.question.text for row in read_examples("-")] == ["a", "b"]
+    monkeypatch.setattr("sys.stdin", io.StringIO("id,text,label\n1,a,law\n1,b,law\n"))
+    with pytest.raises(DataError, match="standard input, row 2|-, row 2: duplicate row id '1'"):
+        read_examples("-")
 
 
 def test_replaced_characters_are_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
