@@ -172,7 +172,11 @@ def check(made: Made, suffix: str, options: list[str], moment: int, keep_going: 
             assert finished.returncode == 0, finished.stderr
             assert beside(output) == []
         else:
+            # Killed after it was written, or not at all: given again, the command clears up and says that it is there.
             assert was_killed or beside(output) == []
+            with fake_model():
+                finished = run_command(*first)
+            assert "already exists" in finished.stderr and beside(output) == []
         assert output.read_bytes() == whole.read_bytes(), "the same command twice gives the same file"
     finally:
         shutil.rmtree(folder)

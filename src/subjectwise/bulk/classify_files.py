@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from subjectwise.bulk.score_rows import BulkCounts, BulkOptions, chunks, open_in
 from subjectwise.bulk.unfinished_run import UnfinishedRun
 from subjectwise.bulk.write_answers import check_output_format, write_answers
 from subjectwise.data.table_formats import is_stream
-from subjectwise.errors import DataError
+from subjectwise.errors import DataError, OutputError
 from subjectwise.records import QuestionClassifier
 from subjectwise.statistics.calibration import check_prior_correction
 from subjectwise.types import FloatArray, Progress, Row
@@ -31,6 +32,10 @@ def check_request(path: Path, output: Path | None, options: BulkOptions, csv_enc
         _refuse_correction(options)
     else:
         check_output_format(output, csv_encoding)
+        if output.exists():
+            # What a run left that was killed at its very end is removed with the lock.
+            with suppress(OutputError), UnfinishedRun(output).locked():
+                pass
         check_new(output)
     return None if is_stream(path) else open_input(path, options).row_count
 
@@ -115,6 +120,7 @@ def classify_file(
                 partial(_answers, unfinished, answering, corrected), temporary, output.suffix.lower(),
                 answering.header(source.header), answering.labels, csv_encoding,
             )  # fmt: skip
+            unfinished.finish()
         unfinished.remove()
     return counts
 

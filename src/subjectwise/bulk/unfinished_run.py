@@ -22,6 +22,7 @@ from subjectwise.types import JsonObject
 from subjectwise.utils.atomic_files import read_json, remove_leftovers, write_json, writing
 
 _FORMAT = 2
+_FINISHED = "finished"
 
 
 class UnfinishedRun:
@@ -54,6 +55,8 @@ class UnfinishedRun:
                     f"Another run is writing {self._output}; wait until it ends, or use another --output."
                 ) from None
         try:
+            if self._output.exists() and self._read_note().get(_FINISHED):
+                self.remove()
             yield
         finally:
             # Removed while it is locked: whoever opened it before notices, and opens the next one.
@@ -81,7 +84,8 @@ class UnfinishedRun:
                 self._part.unlink(missing_ok=True)
             write_json(self._note, now)
             return counts
-        before = read_json(self._note, OutputError) if self._note.is_file() else {}
+        before = self._read_note()
+        before.pop(_FINISHED, None)
         if changed := sorted(key for key in now.keys() | before.keys() if now.get(key) != before.get(key)):
             raise self._other_run(f"that differs in {', '.join(changed)}")
         for number, earlier in enumerate(self.rows(), start=1):
@@ -96,6 +100,9 @@ class UnfinishedRun:
                 raise row_error(source.location, row, earlier.error)
             counts.add([earlier])
         return counts
+
+    def _read_note(self) -> JsonObject:
+        return read_json(self._note, OutputError) if self._note.is_file() else {}
 
     def _other_run(self, how: str) -> OutputError:
         return OutputError(f"{self._part} was left by a run {how}. Remove it to begin again, or use another --output.")
@@ -133,6 +140,10 @@ class UnfinishedRun:
             with self._part.open(encoding="utf-8") as stream:
                 for line in stream:
                     yield ScoredRow(**json.loads(line))
+
+    def finish(self) -> None:
+        """Note that the output is written but for its name: whatever is left once it has that may be removed."""
+        write_json(self._note, {**self._read_note(), _FINISHED: True})
 
     def remove(self) -> None:
         """Remove the files of a run that is finished, and of those before it that were killed."""

@@ -148,6 +148,21 @@ def test_the_lock_of_a_killed_run_does_not_block(tmp_path: Path) -> None:
     assert beside(tmp_path / "out.csv") == []
 
 
+def test_what_is_left_of_a_finished_run_is_removed(tmp_path: Path, source: Path) -> None:
+    """As where it was killed between giving the output its name and removing the part."""
+    output = tmp_path / "out.csv"
+    run = left(output, ROWS[:4], source)
+    run.finish()
+    assert UnfinishedRun(output).resume(opened(source), {}, keep_going=False).rows == 4, "until it has its name"
+    run.finish()
+    output.touch()
+    with UnfinishedRun(output).locked():
+        assert beside(output) == [".out.csv.lock"]
+    left(output, ROWS[:4], source)
+    with UnfinishedRun(output).locked():
+        assert len(beside(output)) == 3, "an output of other origin says nothing of the run"
+
+
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="Cannot write"), UnfinishedRun(tmp_path / "file/out.csv").locked():
