@@ -22,15 +22,15 @@ from subjectwise.models.base_model import load_base
 from subjectwise.models.devices import Compute, choose_dtype
 from subjectwise.models.gguf import EMBEDDED
 from subjectwise.models.label_scores import LabelScorer, Scorer
-from subjectwise.models.model_config import ModelConfig, read_config
+from subjectwise.models.model_config import CONFIG_FILE, VOCABULARY_FILE, ModelConfig, read_config
 from subjectwise.models.model_folder import load_model, shipped_folder
 from subjectwise.recipe import PromptSettings, load_recipe
-from subjectwise.records import EncodedQuestion, Example, Explanation, Question, Scored, as_question
+from subjectwise.records import EncodedQuestion, Example, Explanation, Question, Scored, as_questions
 from subjectwise.score_based_classifier import ScoreBasedClassifier
 from subjectwise.statistics.calibration import apply_temperature
 from subjectwise.text.prompt import Prompt
 from subjectwise.types import Progress
-from subjectwise.utils.atomic_files import file_sha256, new_folder
+from subjectwise.utils.atomic_files import file_sha256, files_sha256, new_folder
 from subjectwise.utils.hub_download import local_folder
 
 # What a model folder may have; never a pickle.
@@ -196,13 +196,14 @@ class Classifier(ScoreBasedClassifier, ClassifierMixin, BaseEstimator):  # type:
             on_progress: called after each batch with the number of its questions.
 
         Raises:
-            QuestionError: a question is empty, too long or has control characters.
+            QuestionError: a question is empty or too long; its number is given where there are several.
         """
         self._check_fitted()
         if encoded is None:
-            encoded = self._scorer.encode([as_question(question) for question in questions])
+            encoded = self._scorer.encode(as_questions(questions))
         scores = self._scorer.score(encoded, on_progress)
-        return Scored(apply_temperature(scores.log_probs, self.temperature), scores.label_mass)
+        truncated = np.array([question.truncated for question in encoded], dtype=np.bool_)
+        return Scored(apply_temperature(scores.log_probs, self.temperature), scores.label_mass, truncated)
 
     @property
     def labels(self) -> LabelSet:
@@ -224,6 +225,14 @@ class Classifier(ScoreBasedClassifier, ClassifierMixin, BaseEstimator):  # type:
     def weights_sha256(self) -> str:
         """The hash of the file of weights, which identifies the model; empty for a classifier without one."""
         return file_sha256(self._folder / read_config(self._folder).weights_file) if self._folder else ""
+
+    @property
+    def description_sha256(self) -> str:
+        """The hash of what the model folder says of it: prompt, labels, calibration; empty without a folder."""
+        if self._folder is None:
+            return ""
+        files = (self._folder / name for name in (CONFIG_FILE, VOCABULARY_FILE))
+        return files_sha256([file for file in files if file.is_file()])
 
     def _write_sentence(self, explanation: Explanation) -> str:
         """Write a sentence with the base without its adapter, which is merged in the scorer's own copy."""
