@@ -54,8 +54,17 @@ class ScoreBasedClassifier(ABC):
         """Return calibrated probabilities; `encoded` saves encoding the questions again."""
 
     @abstractmethod
-    def _write_sentence(self, explanation: Explanation) -> str:
-        """Write a sentence for an explanation."""
+    def load_sentence_writer(self) -> None:
+        """Load what `write_sentence` needs, so that the first sentence does not wait for it.
+
+        Raises:
+            DataError: this predictor cannot write.
+            BaseModelError: the base cannot write, or cannot be loaded.
+        """
+
+    @abstractmethod
+    def write_sentence(self, explanation: Explanation) -> str:
+        """Return the sentence of an explanation; raises as `load_sentence_writer` does."""
 
     @overload
     def classify(  # type: ignore[overload-overlap]  # a str is a sequence of str too, and is one question here
@@ -129,7 +138,7 @@ class ScoreBasedClassifier(ABC):
             return self.score(questions).probabilities
 
         explanation = find_evidence(as_question(question), list(self.labels), answer, rounds)
-        return replace(explanation, sentence=self._write_sentence(explanation)) if sentence else explanation
+        return replace(explanation, sentence=self.write_sentence(explanation)) if sentence else explanation
 
     def predict_proba(self, X: Sequence[Question | str]) -> FloatArray:
         """Return calibrated probabilities, [questions, labels], columns in the order of `classes_`."""

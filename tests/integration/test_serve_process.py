@@ -41,7 +41,7 @@ class Load:
                 if self._stopped.is_set():
                     return
                 key = f"{number}-{count}"
-                asked = [rows[(number * 7 + count + place) % 96]["question"] for place in range(3)]
+                asked = [rows[(number * 7 + count + step) % 96]["question"] for step in range(3)]
                 try:
                     self.answers[key] = client.post(
                         "/v1/classify", json={"questions": asked}, headers={"X-Request-ID": key}
@@ -60,7 +60,7 @@ class Load:
 def expected(tiny_model: Path) -> dict[str, str]:
     texts = [row["question"] for row in make_rows()]
     classifier = Classifier.from_pretrained(tiny_model, device="cpu", dtype="float32")
-    return {found.question: found.label for found in classifier.classify(texts)}
+    return {prediction.question: prediction.label for prediction in classifier.classify(texts)}
 
 
 def check(answers: Mapping[str, httpx.Response], expected: Mapping[str, str]) -> None:
@@ -111,8 +111,8 @@ def test_the_key_comes_from_the_environment(tiny_model: Path, tmp_path: Path) ->
         assert httpx.post(f"{server.url}/v1/reload").status_code == 401
         assert httpx.post(f"{server.url}/v1/reload", headers={"X-API-Key": key}, timeout=30).status_code == 200
         port = server.url.rpartition(":")[2]
-        refused("serve", "--model", tiny_model, *OWN, "--port", port, part="cannot be had")
-    refused("serve", "--model", tiny_model / "none", *OWN, "--port", "0", part="no model folder")
+        refused("serve", "--model", tiny_model, *OWN, "--port", port, part="Cannot bind")
+    refused("serve", "--model", tiny_model / "none", *OWN, "--port", "0", part="Unknown model")
     refused("serve", "--api-key", "short", "--port", "0", part="at least 8 characters")
     (tmp_path / "own.yaml").write_text("labels: [refund, delivery]\n")
     for command in (("serve", "--port", "0"), ("mcp",)):
@@ -139,8 +139,8 @@ def test_an_mcp_client(tiny_model: Path, expected: Mapping[str, str], tmp_path: 
         parameters = StdioServerParameters(command=COMMAND[0], args=arguments, env={"HF_HUB_OFFLINE": "1"})
         async with Client(stdio_client(parameters, errlog=log)) as client:
             assert {tool.name for tool in (await client.list_tools()).tools} == {"classify_text", "list_categories"}
-            found = await client.call_tool("classify_text", {"text": question, "with_probabilities": True})
-            result = found.structured_content
+            called = await client.call_tool("classify_text", {"text": question, "with_probabilities": True})
+            result = called.structured_content
             assert result["class"] == expected[question]
             assert sum(result["probabilities"].values()) == pytest.approx(1)
             assert result["confidence"] == max(result["probabilities"].values())

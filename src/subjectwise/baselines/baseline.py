@@ -158,7 +158,12 @@ class Baseline(ScoreBasedClassifier):
         inputs = estimator_inputs([as_question(question) for question in questions], self.encoder, on_progress)
         return Scored(apply_temperature(raw_scores(self.estimator, inputs), self.config.temperature))
 
-    def _write_sentence(self, explanation: Explanation) -> str:
+    def load_sentence_writer(self) -> None:
+        """Raise DataError: a baseline has no language model."""
+        raise DataError("A baseline cannot write a sentence; leave the sentence out (--no-sentence).")
+
+    def write_sentence(self, explanation: Explanation) -> str:
+        """Raise DataError: a baseline has no language model."""
         raise DataError("A baseline cannot write a sentence; leave the sentence out (--no-sentence).")
 
     def save(self, folder: Path | str, *, manifest_sha256: str = "") -> None:

@@ -7,7 +7,9 @@ from typing import Annotated
 import typer
 
 from subjectwise.cli.options import BaseName, Device, Dtype, Engine, LabelFile, ModelName
-from subjectwise.cli.serve import EXTRA
+from subjectwise.utils.optional_dependencies import require
+
+EXTRA = "serve"
 
 
 def mcp(
@@ -26,21 +28,17 @@ def mcp(
 
     Example, as a client starts it: `subjectwise mcp`
     """
-    from subjectwise.errors import SubjectwiseError
+    require("subjectwise.serving.mcp", EXTRA)
     from subjectwise.labels import LabelSet
     from subjectwise.models.devices import Compute
-
-    try:
-        from subjectwise.serving.access_log import log_to_stderr
-        from subjectwise.serving.loaded_model import load_served
-        from subjectwise.serving.mcp import create_server
-    except ImportError as error:
-        raise SubjectwiseError(EXTRA) from error
+    from subjectwise.serving.access_log import log_to_stderr
+    from subjectwise.serving.loaded_model import load_model
+    from subjectwise.serving.mcp import create_server
 
     log_to_stderr(quiet=True)
-    known = LabelSet.from_yaml(labels) if labels is not None else None
+    own_labels = LabelSet.from_yaml(labels) if labels is not None else None
     compute = Compute(device, dtype, engine)
-    server = create_server(load_served(model, known, base=base, compute=compute))
+    server = create_server(load_model(model, own_labels, base=base, compute=compute))
     if http:
         server.run("streamable-http", port=port)
     else:

@@ -9,30 +9,31 @@ from typing import Annotated
 import typer
 
 from subjectwise.cli.options import BaseName, Device, Dtype, Engine, LabelFile, ModelName
+from subjectwise.utils.optional_dependencies import require
 
-EXTRA = "This needs more libraries; install them with: pip install 'subjectwise[serve]'"
+EXTRA = "serve"
 
 
 def serve(
     model: ModelName = "",
     base: BaseName = "",
     labels: LabelFile = None,
-    host: Annotated[str, typer.Option(help="0.0.0.0 to be reached from other machines; give an API key then.")] = (
-        "127.0.0.1"
-    ),
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 for any that is free.")] = 8000,
+    host: Annotated[
+        str, typer.Option(help="0.0.0.0 to be reached from other machines; give an API key then.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 for any free port.")] = 8000,
     api_key: Annotated[
         list[str] | None,
-        typer.Option(envvar="SUBJECTWISE_API_KEY", help="Ask for this key; more than once for several."),
+        typer.Option(envvar="SUBJECTWISE_API_KEY", help="Require this key; repeat it for several."),
     ] = None,
     cors_origin: Annotated[
-        list[str] | None, typer.Option(help="A web origin whose pages may ask; more than once for several.")
+        list[str] | None, typer.Option(help="A web origin whose pages may ask; repeat it for several.")
     ] = None,
-    max_waiting: Annotated[int, typer.Option(min=1, help="Questions that may wait; more are refused with 429.")] = 512,
+    max_waiting: Annotated[int, typer.Option(min=1, help="Most waiting questions; more are refused with 429.")] = 512,
     deadline: Annotated[float, typer.Option(help="Seconds in which a request is answered, or refused with 504.")] = 30,
-    batch_tokens: Annotated[int, typer.Option(min=1, help="Tokens that are read at once; more pays on a GPU.")] = 1024,
+    batch_tokens: Annotated[int, typer.Option(min=1, help="Most tokens per batch; more pays on a GPU.")] = 1024,
     log_questions: Annotated[bool, typer.Option("--log-questions", help="Log the text of questions too.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Log no line a request.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Log no line per request.")] = False,
     device: Device = "auto",
     dtype: Dtype = "auto",
     engine: Engine = "pytorch",
@@ -41,20 +42,16 @@ def serve(
 
     Example: `subjectwise serve --port 8000`, then open http://127.0.0.1:8000
     """
-    from subjectwise.errors import SubjectwiseError
+    require("subjectwise.serving.app", EXTRA)
     from subjectwise.labels import LabelSet
     from subjectwise.models.devices import Compute
-
-    try:
-        from subjectwise.serving.access_log import log_to_stderr
-        from subjectwise.serving.app import create_app
-        from subjectwise.serving.limits import Limits
-        from subjectwise.serving.loaded_model import load_served
-        from subjectwise.serving.server import address, bind, is_loopback
-        from subjectwise.serving.server import serve as run
-        from subjectwise.serving.settings import ServerSettings
-    except ImportError as error:
-        raise SubjectwiseError(EXTRA) from error
+    from subjectwise.serving.access_log import LOGGER, log_to_stderr
+    from subjectwise.serving.app import create_app
+    from subjectwise.serving.limits import Limits
+    from subjectwise.serving.loaded_model import load_model
+    from subjectwise.serving.server import address, bind, is_loopback
+    from subjectwise.serving.server import serve as run
+    from subjectwise.serving.settings import ServerSettings
 
     settings = ServerSettings(
         limits=Limits(waiting=max_waiting, tokens=batch_tokens, deadline=deadline),
@@ -63,18 +60,18 @@ def serve(
         log_questions=log_questions,
     )
     log_to_stderr(quiet)
-    log = logging.getLogger("subjectwise.serving")
+    log = logging.getLogger(LOGGER)
     bound = bind(host, port)
     if not settings.api_keys and not is_loopback(bound):
         log.warning("open to other machines without an API key")
-    known = LabelSet.from_yaml(labels) if labels is not None else None
+    own_labels = LabelSet.from_yaml(labels) if labels is not None else None
     compute = Compute(device, dtype, engine)
-    app = create_app(lambda: load_served(model, known, base=base, compute=compute), settings)
-    if warning := app.state.service.served.classifier.warning:
+    app = create_app(lambda: load_model(model, own_labels, base=base, compute=compute), settings)
+    if warning := app.state.service.model.classifier.warning:
         log.warning(warning)
 
     def ready() -> None:
-        log.info("ready", extra={"fields": {"address": address(bound), "model": app.state.service.served.name}})
+        log.info("ready", extra={"fields": {"address": address(bound), "model": app.state.service.model.name}})
         if sys.stderr.isatty():
             typer.echo(f"Ready at {address(bound)}", err=True)
 

@@ -1,4 +1,4 @@
-"""The log: one JSON object a line on stderr. Knows no questions; those who log decide what is in a line."""
+"""The log: one JSON object per line on standard error. Knows no questions; callers decide what a line has."""
 
 from __future__ import annotations
 
@@ -8,14 +8,18 @@ import sys
 import traceback
 from datetime import UTC, datetime
 
+LOGGER = "subjectwise.serving"
+REQUEST = "request"  # the event of the access log
+
 
 class JsonLines(logging.Formatter):
-    """A record as one line. `extra={"fields": {...}}` adds to it.
+    """Formats a record as one line of JSON; `extra={"fields": {...}}` adds to it.
 
-    An exception is told by its kind and where it came from, without its message, which may quote a question.
+    Of an exception the line has the type and the code lines, not the message, which may quote a question.
     """
 
     def format(self, record: logging.LogRecord) -> str:
+        """Return the line."""
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
@@ -29,12 +33,12 @@ class JsonLines(logging.Formatter):
 
 
 def log_to_stderr(quiet: bool = False) -> None:
-    """Sends what the server and the libraries below it have to say to stderr; if `quiet`, no line a request."""
+    """Log the server and the libraries below it to standard error; if `quiet`, without a line per request."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
-    # On the root, so that whatever a library has to say is a line of JSON too.
+    # On the root logger, so that what a library logs is a line of JSON too.
     logging.getLogger().addHandler(handler)
-    logger = logging.getLogger("subjectwise.serving")
+    logger = logging.getLogger(LOGGER)
     logger.setLevel(logging.INFO)
     if quiet:
-        logger.addFilter(lambda record: record.getMessage() != "request")
+        logger.addFilter(lambda record: record.getMessage() != REQUEST)

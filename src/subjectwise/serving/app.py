@@ -1,11 +1,10 @@
-"""The ASGI application: routes, guards and errors put together. Knows neither sockets nor signals."""
+"""The ASGI application: routes, middleware and error handlers joined. Knows neither sockets nor signals."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -14,23 +13,29 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 
+from subjectwise.serving.access_log import LOGGER
 from subjectwise.serving.error_responses import REQUEST_ID, Missing, Refusal, refusal_response
 from subjectwise.serving.inference_service import InferenceService
-from subjectwise.serving.loaded_model import ServedModel
+from subjectwise.serving.loaded_model import LoadedModel
 from subjectwise.serving.middleware.api_key import ApiKeyMiddleware
 from subjectwise.serving.middleware.body_limit import BodyLimitMiddleware
 from subjectwise.serving.middleware.request_id import RequestIdMiddleware
 from subjectwise.serving.routes import llm_router, text_embeddings_inference, v1
 from subjectwise.serving.routes.page import add_page
 from subjectwise.serving.settings import ServerSettings
+from subjectwise.serving.validation_errors import validation_sentence
 
-_log = logging.getLogger("subjectwise.serving")
+_log = logging.getLogger(LOGGER)
 
-_DESCRIPTION = "Tells which subject a question belongs to: the name and an honest probability."
+_DESCRIPTION = "Classifies questions by subject, with calibrated probabilities."
 
 
-def create_app(load: Callable[[], ServedModel], settings: ServerSettings | None = None) -> FastAPI:
-    """The application; `load` brings the model, now and at each reload.
+def create_app(load: Callable[[], LoadedModel], settings: ServerSettings | None = None) -> FastAPI:
+    """Return the application.
+
+    Args:
+        load: loads the model, now and at each reload.
+        settings: of the server.
 
     Raises:
         SubjectwiseError: the model cannot be loaded.
@@ -40,9 +45,9 @@ def create_app(load: Callable[[], ServedModel], settings: ServerSettings | None 
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        service.batcher.start()
+        service.start()
         yield
-        await service.batcher.close()
+        await service.close()
         _log.info("stopped", extra={"fields": {"answered_questions": service.answered}})
 
     app = FastAPI(
@@ -75,12 +80,12 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 
 async def _not_served(request: Request, error: Exception) -> Response:
-    """What the framework refuses by itself."""
+    """Answer what the framework refuses by itself."""
     assert isinstance(error, HTTPException)
     sentences = {
         400: "The body cannot be read as JSON.",
-        404: "There is nothing at this path; /docs has the paths that there are.",
-        405: f"{request.method} is not for this path; /docs says what is.",
+        404: "Unknown path; /docs lists the paths.",
+        405: f"This path does not take {request.method}; /docs lists what it takes.",
     }
     refusal = Missing(sentences.get(error.status_code, "This request cannot be answered."), error.headers)
     refusal.status = error.status_code
@@ -89,25 +94,4 @@ async def _not_served(request: Request, error: Exception) -> Response:
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    return refusal_response(Refusal(_sentence(request.url.path, error.errors())), request.scope)
-
-
-def _sentence(path: str, errors: Sequence[Any]) -> str:
-    """The first error of a body in one sentence, without what the client sent."""
-    error = errors[0]
-    place = [part for part in error["loc"][1:] if isinstance(part, int) or part.isidentifier()]
-    if error["type"] == "json_invalid":
-        return "The body is not JSON."
-    if not place:
-        return "The body must be a JSON object, sent as application/json."
-    name = ".".join(map(str, place))[:60]
-    if error["type"] == "missing" and len(place) == 1:
-        return f"The field {name} is missing."
-    if path == "/predict" and place[0] == "inputs":
-        return "The field inputs must be a text, or a list of lists with one text each: this model reads no pairs."
-    if place[0] == "questions" and len(place) > 1 and isinstance(place[1], int):
-        return f"Question {place[1] + 1} must be a text, or an object with a text and at most 64 options."
-    if error["type"] == "extra_forbidden":
-        return f"The field {name} is not known; leave it out."
-    message = str(error["msg"])
-    return f"The field {name} cannot be used: {message[:1].lower()}{message[1:]}."
+    return refusal_response(Refusal(validation_sentence(request.url.path, error.errors())), request.scope)

@@ -14,9 +14,9 @@ class Refusal(Exception):  # noqa: N818  # an answer to the client, not a fault
     """A request that is not answered.
 
     Attributes:
-        status: of HTTP.
+        status: the HTTP status.
         kind: as text-embeddings-inference names it: `validation`, `overloaded`, `backend` or `unhealthy`.
-        headers: that go with the answer.
+        headers: sent with the answer.
     """
 
     status = 422
@@ -28,37 +28,37 @@ class Refusal(Exception):  # noqa: N818  # an answer to the client, not a fault
 
 
 class Unauthorised(Refusal):
-    """No API key, or one that is not known."""
+    """The API key is missing or unknown."""
 
     status = 401
 
 
 class Missing(Refusal):
-    """A path that leads nowhere."""
+    """The path is unknown."""
 
     status = 404
 
 
 class SlowBody(Refusal):
-    """A body that does not arrive in time."""
+    """The body did not arrive in time."""
 
     status = 408
 
 
 class Conflict(Refusal):
-    """Something that cannot be done as things are."""
+    """The request cannot be carried out in the current state."""
 
     status = 409
 
 
 class TooLarge(Refusal):
-    """A body, a question or a number of questions above the limit."""
+    """A body, a question or a number of questions is above its limit."""
 
     status = 413
 
 
 class Overloaded(Refusal):
-    """The queue is full; the header `Retry-After` says when to come again."""
+    """The queue is full; the header `Retry-After` says when to ask again."""
 
     status = 429
     kind = "overloaded"
@@ -85,18 +85,18 @@ class Stopping(Refusal):
 
 
 class TooLate(Refusal):
-    """The deadline passed before the answer was there."""
+    """The deadline passed before the answer was computed."""
 
     status = 504
     kind = "overloaded"
 
 
 def refusal_response(refusal: Refusal, scope: Scope) -> JSONResponse:
-    """Return one sentence and its kind, as text-embeddings-inference does; on our own paths the request id as well."""
-    # There, a model that fails is a dependency that failed.
+    """Return the sentence and its kind, as text-embeddings-inference does; under `/v1` with the request id."""
+    # text-embeddings-inference calls a model that fails a failed dependency.
     tei = scope["path"] == "/predict"
     status = 424 if tei and refusal.status == 500 else refusal.status
-    body = {"error": _printable(str(refusal)), "error_type": refusal.kind}
+    body = {"error": _encodable(str(refusal)), "error_type": refusal.kind}
     if scope["path"].startswith("/v1/"):
         body["request_id"] = request_id(scope)
     return JSONResponse(body, status, headers=refusal.headers)
@@ -107,6 +107,6 @@ def request_id(scope: Scope) -> str:
     return str(scope.get("state", {}).get("request_id", ""))
 
 
-def _printable(text: str) -> str:
-    """Return `text` without what UTF-8 cannot encode, which JSON input may have."""
+def _encodable(text: str) -> str:
+    """Return `text` with a question mark for each lone surrogate, which JSON input may have and UTF-8 cannot."""
     return text.encode("utf-8", "replace").decode("utf-8")

@@ -7,19 +7,19 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Limits:
-    """How much may wait, and for how long.
+    """How much may wait, for how long, and how much is computed at once.
 
     Attributes:
-        waiting: questions; one more is refused.
-        waiting_characters: of all waiting questions.
-        tokens: of one batch; a second of work on two cores, which is what a newcomer waits for.
-        turn: tokens that one request may take before the next one's turn; one question at least. A request that is
-            longer, by its characters, is a long one.
+        waiting: most questions in the queue; requests beyond it get 429.
+        waiting_characters: most characters of the questions in the queue.
+        tokens: most tokens per batch.
+        batch_seconds: how long a batch may take at the pace of the batches before it; twice this is what a single
+            question waits while long lists are computed.
         deadline: seconds from a request's arrival to its answer.
     """
 
     waiting: int = 512
     waiting_characters: int = 4_000_000
     tokens: int = 1024
-    turn: int = 256
+    batch_seconds: float = 0.2
     deadline: float = 30.0

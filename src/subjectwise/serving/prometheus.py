@@ -1,4 +1,4 @@
-"""What the server counts, for Prometheus. Knows no texts and no requests."""
+"""Counters for Prometheus. Knows no texts and no requests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
 
 class Metrics:
-    """Counters of one server, in a registry of its own."""
+    """The counters of one server, in a registry of its own."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
@@ -27,7 +27,7 @@ class Metrics:
         )  # fmt: skip
         self._waiting = Gauge("subjectwise_waiting_questions", "Questions that wait.", registry=self.registry)
         self._batch = Histogram(
-            "subjectwise_batch_questions", "Questions in a batch.", buckets=_SIZES, registry=self.registry
+            "subjectwise_batch_questions", "Questions per batch.", buckets=_SIZES, registry=self.registry
         )
         self._tokens = Counter("subjectwise_tokens", "Tokens read of questions.", registry=self.registry)
         self._labels = Counter("subjectwise_labels", "Answers by label.", ["label"], registry=self.registry)
@@ -35,14 +35,17 @@ class Metrics:
         self._model = Gauge("subjectwise_model", "The model that answers.", ["name", "version"], registry=self.registry)
 
     def request(self, route: str, status: int, seconds: float) -> None:
+        """Count an answered request."""
         self._requests.labels(route, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
 
     def batch(self, questions: int, tokens: int) -> None:
+        """Count a batch."""
         self._batch.observe(questions)
         self._tokens.inc(tokens)
 
     def answers(self, predictions: Sequence[Prediction]) -> None:
+        """Count answers by label, and abstentions."""
         for prediction in predictions:
             if prediction.label == ABSTAIN and prediction.best_label:
                 self._abstentions.inc()
@@ -50,11 +53,14 @@ class Metrics:
                 self._labels.labels(prediction.label).inc()
 
     def watch_queue(self, waiting: Callable[[], float]) -> None:
+        """Read the number of waiting questions from `waiting` whenever the counters are asked for."""
         self._waiting.set_function(waiting)
 
     def model(self, name: str, version: str) -> None:
+        """Name the model that answers from now on."""
         self._model.clear()
         self._model.labels(name, version).set(1)
 
     def text(self) -> bytes:
+        """Return all counters in Prometheus's text format."""
         return generate_latest(self.registry)

@@ -1,14 +1,11 @@
-"""A process that serves: its socket, its signals, its end. Knows no routes."""
+"""A process that serves: its socket, its start and its end. Knows no routes."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import ipaddress
-import logging
-import signal
 import socket
-import sys
 from collections.abc import Callable, Iterator
 from types import FrameType
 
@@ -18,40 +15,47 @@ from fastapi import FastAPI
 from subjectwise.errors import SubjectwiseError
 from subjectwise.serving.error_responses import Refusal
 from subjectwise.serving.inference_service import InferenceService
-
-_log = logging.getLogger("subjectwise.serving")
+from subjectwise.serving.signals import handled_signals
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A socket at the address, before the model is loaded: a port that is taken is told at once.
+    """Return a socket at the address, so that a port in use is reported before the model loads.
 
     Raises:
-        SubjectwiseError: the address cannot be had.
+        SubjectwiseError: the address is not available.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        found = socket.socket(family, kind, protocol)
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        found.bind(address)
+        bound = socket.socket(family, kind, protocol)
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(address)
     except (OSError, OverflowError) as error:
         raise SubjectwiseError(
-            f"{host}:{port} cannot be had ({getattr(error, 'strerror', None) or error}); choose another with --host "
+            f"Cannot bind {host}:{port} ({getattr(error, 'strerror', None) or error}); choose another with --host "
             "and --port."
         ) from error
-    return found
+    return bound
 
 
 def is_loopback(bound: socket.socket) -> bool:
+    """Return whether the socket is reached from this machine only."""
     return ipaddress.ip_address(bound.getsockname()[0]).is_loopback
 
 
 def address(bound: socket.socket) -> str:
+    """Return the address of a bound socket, as a browser takes it."""
     host, port = bound.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def serve(app: FastAPI, bound: socket.socket, on_ready: Callable[[], None]) -> None:
-    """Serves until SIGTERM or SIGINT, then answers what has been accepted. SIGHUP loads the model again."""
+    """Serve until SIGTERM or SIGINT, then answer what has been accepted. SIGHUP loads the model again.
+
+    Args:
+        app: of `create_app`.
+        bound: of `bind`.
+        on_ready: called once, when requests are answered.
+    """
     service: InferenceService = app.state.service
     config = uvicorn.Config(
         app,
@@ -79,21 +83,9 @@ class _Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Ends with 0 after a signal; uvicorn's own would raise it a second time, and the process die of it."""
-        loop = asyncio.get_running_loop()
-        handled = {
-            signal.SIGTERM: lambda: self.handle_exit(signal.SIGTERM, None),
-            signal.SIGINT: lambda: self.handle_exit(signal.SIGINT, None),
-        }
-        if sys.platform != "win32":
-            handled[signal.SIGHUP] = self._start_reload
-        for number, handler in handled.items():
-            loop.add_signal_handler(number, handler)
-        try:
+        """End with 0 after a signal; uvicorn's own would raise it a second time, and the process die of it."""
+        with handled_signals(lambda number: self.handle_exit(number, None), self._start_reload):
             yield
-        finally:
-            for number in handled:
-                loop.remove_signal_handler(number)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         self._service.stopping = True
@@ -105,7 +97,7 @@ class _Server(uvicorn.Server):
 
     def _start_reload(self) -> None:
         async def reload() -> None:
-            # The service has logged what came of it.
+            # The service logs the result.
             with contextlib.suppress(Refusal):
                 await self._service.reload()
 

@@ -1,4 +1,4 @@
-"""How the server is set up. Knows no model."""
+"""Settings of the server. Knows no model."""
 
 from __future__ import annotations
 
@@ -7,18 +7,21 @@ from dataclasses import dataclass, field
 from subjectwise.errors import SubjectwiseError
 from subjectwise.serving.limits import Limits
 
+SHORTEST_KEY = 8
+
 
 @dataclass(frozen=True)
 class ServerSettings:
-    """What may be asked, and by whom.
+    """What a request may ask for, and who may ask.
 
     Attributes:
-        questions: in one request.
-        explained: questions in one request that asks for explanations, each of which costs many passes.
-        body_bytes: of one request.
-        api_keys: any of which opens the server; none for a server that is open.
-        cors_origins: whose pages may ask; none for the server's own page only.
-        log_questions: whether the log holds the text of questions.
+        limits: of the request queue.
+        questions: most questions per request.
+        explained: most questions per request with explanations, each of which costs many classifications.
+        body_bytes: most bytes per request.
+        api_keys: any of which opens the server; empty for an open server.
+        cors_origins: web origins whose pages may ask; empty for the server's own page only.
+        log_questions: whether the log has the text of questions.
 
     Raises:
         SubjectwiseError: a number that is not above zero, or a key that no header can carry.
@@ -36,10 +39,14 @@ class ServerSettings:
         for name, value in (("--max-waiting", self.limits.waiting), ("--deadline", self.limits.deadline)):
             if not value > 0:
                 raise SubjectwiseError(f"{name} is {value}; it must be above 0.")
-        if any(len(key) < 8 or not key.isascii() or not key.isprintable() or " " in key for key in self.api_keys):
-            raise SubjectwiseError("An API key needs at least 8 characters, without spaces and in ASCII.")
+        if any(not _fits_a_header(key) for key in self.api_keys):
+            raise SubjectwiseError(f"An API key needs at least {SHORTEST_KEY} characters, in ASCII and without spaces.")
 
     @property
     def most_questions(self) -> int:
-        """In one request, which must fit into the queue."""
+        """How many questions a request may have; it must fit into the queue."""
         return min(self.questions, self.limits.waiting)
+
+
+def _fits_a_header(key: str) -> bool:
+    return len(key) >= SHORTEST_KEY and key.isascii() and key.isprintable() and " " not in key

@@ -10,19 +10,25 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from subjectwise.serving.error_responses import Unauthorised, refusal_response
 
-# These need no key: load balancers ask for the first, the others are the page and its documentation.
+# These need no key: load balancers ask for the first, the others are the page and the documentation.
 _OPEN = ("/health", "/", "/favicon.ico", "/docs", "/openapi.json")
 _OPEN_FOLDER = "/page/"
 
 
 class ApiKeyMiddleware:
-    """Requires one of the keys, where there are any."""
+    """Requires one of the keys, where there are any.
+
+    Args:
+        app: answers requests that have a key.
+        api_keys: empty where every request is answered.
+    """
 
     def __init__(self, app: ASGIApp, api_keys: Sequence[str]) -> None:
         self.app = app
         self._keys = [key.encode() for key in api_keys]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or refuse it with 401."""
         if scope["type"] == "http" and self._keys and not self._is_allowed(scope):
             refusal = Unauthorised(
                 "Give an API key, as 'Authorization: Bearer KEY' or 'X-API-Key: KEY'.", {"WWW-Authenticate": "Bearer"}

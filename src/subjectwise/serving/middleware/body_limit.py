@@ -10,7 +10,13 @@ from subjectwise.serving.error_responses import Refusal, SlowBody, TooLarge, ref
 
 
 class BodyLimitMiddleware:
-    """Reads the whole body, up to a size and within a time."""
+    """Reads the whole body before the application is called.
+
+    Args:
+        app: answers requests whose body has arrived.
+        most: bytes of a body.
+        seconds: until a body must have arrived.
+    """
 
     def __init__(self, app: ASGIApp, most: int, seconds: float) -> None:
         self.app = app
@@ -18,6 +24,7 @@ class BodyLimitMiddleware:
         self.seconds = seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or refuse it with 408 or 413."""
         if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
             await self.app(scope, receive, send)
             return
@@ -43,7 +50,7 @@ class BodyLimitMiddleware:
             await refusal_response(refusal, scope)(scope, receive, send)
             return
         if size > self.most:
-            refusal = TooLarge(f"The body has more than {self.most:,} bytes; send fewer questions at a time.")
+            refusal = TooLarge(f"The body has more than {self.most:,} bytes; send fewer questions per request.")
             await refusal_response(refusal, scope)(scope, receive, send)
             return
         whole: Message | None = {"type": "http.request", "body": bytes(body), "more_body": False}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from importlib.metadata import version
-from typing import Any
 
 from fastapi import APIRouter
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -13,8 +12,11 @@ from starlette.responses import JSONResponse, Response
 
 from subjectwise.records import Prediction
 from subjectwise.serving.error_responses import Stopping
-from subjectwise.serving.routes.documented_errors import ASKING, refusals, scored, service_of
-from subjectwise.serving.schemas import Info, PredictRequest, Scored
+from subjectwise.serving.inference_service import service_of
+from subjectwise.serving.request_questions import QuestionText
+from subjectwise.serving.routes.documented_errors import ASKING, refusals
+from subjectwise.serving.schemas import Info, LabelScore, PredictRequest, label_scores
+from subjectwise.types import JsonObject
 
 router = APIRouter(tags=["text-embeddings-inference"])
 
@@ -22,35 +24,35 @@ router = APIRouter(tags=["text-embeddings-inference"])
 @router.post(
     "/predict",
     responses=refusals(*(424 if status == 500 else status for status in ASKING)),
-    response_model=list[Scored] | list[list[Scored]],
+    response_model=list[LabelScore] | list[list[LabelScore]],
     summary="Score all labels of one text or many",
 )
 async def predict(request: Request, body: PredictRequest) -> JSONResponse:
-    """A list of labels for a text, a list of such lists for a list of texts."""
+    """Return a list of labels for a text, a list of such lists for a list of texts."""
     service = service_of(request)
     single = isinstance(body.inputs, str)
     texts = [body.inputs] if isinstance(body.inputs, str) else [text for (text,) in body.inputs]
-    answer = await service.answer(request, service.read([(text, ()) for text in texts]))
-    found = [_scores(prediction, body.raw_scores) for prediction in answer.predictions]
-    return JSONResponse(found[0] if single else found)
+    answer = await service.answer(request, service.read([QuestionText(text) for text in texts]))
+    scores = [_scores(prediction, body.raw_scores) for prediction in answer.predictions]
+    return JSONResponse(scores[0] if single else scores)
 
 
-def _scores(prediction: Prediction, raw: bool) -> list[dict[str, Any]]:
-    rows = scored(prediction)
+def _scores(prediction: Prediction, raw: bool) -> list[JsonObject]:
+    rows = label_scores(prediction)
     # JSON has no infinity.
     return [{**row, "score": math.log(max(row["score"], 1e-300))} for row in rows] if raw else rows
 
 
 @router.get("/info", response_model=Info, responses=refusals(401), summary="What is served")
 async def info(request: Request) -> JSONResponse:
-    """The model and the limits, in the words of text-embeddings-inference."""
+    """Return the model and the limits, in the words of text-embeddings-inference."""
     service = service_of(request)
-    served, limits = service.served, service.settings.limits
-    names = list(served.labels)
+    model, limits = service.model, service.settings.limits
+    names = list(model.labels)
     return JSONResponse(
         {
-            "model_id": served.name,
-            "model_sha": served.version or None,
+            "model_id": model.name,
+            "model_sha": model.version or None,
             "model_dtype": "auto",
             "model_type": {
                 "classifier": {
@@ -59,7 +61,7 @@ async def info(request: Request) -> JSONResponse:
                 }
             },
             "max_concurrent_requests": limits.waiting,
-            "max_input_length": (served.facts["prompt"] or {}).get("max_tokens", 0),
+            "max_input_length": model.max_tokens,
             "max_batch_tokens": limits.tokens,
             "max_batch_requests": None,
             "max_client_batch_size": service.settings.most_questions,
@@ -74,14 +76,14 @@ async def info(request: Request) -> JSONResponse:
 
 @router.get("/health", responses=refusals(503), response_class=Response, summary="Whether it answers")
 async def health(request: Request) -> Response:
-    """An empty answer while the model answers."""
+    """Return an empty answer while the model answers."""
     service = service_of(request)
-    if service.stopping or not service.batcher.alive:
+    if service.stopping or not service.queue.alive:
         raise Stopping("unhealthy")
     return Response(media_type="text/plain")
 
 
 @router.get("/metrics", responses=refusals(401), response_class=Response, summary="Counters, for Prometheus")
 async def metrics(request: Request) -> Response:
-    """Requests, latency, queue, batches, tokens, labels and abstentions."""
+    """Return requests, latency, queue, batches, tokens, labels and abstentions."""
     return Response(service_of(request).metrics.text(), media_type=CONTENT_TYPE_LATEST)

@@ -7,11 +7,20 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from subjectwise.records import MAX_CHARACTERS, Decision
-from subjectwise.serving.answer_batch import AnswerOptions
+from subjectwise.serving.answering import AnswerOptions
 from subjectwise.serving.error_responses import Refusal, TooLarge, Unauthorised, request_id
+from subjectwise.serving.inference_service import service_of
 from subjectwise.serving.middleware.request_id import log_fields
-from subjectwise.serving.routes.documented_errors import ASKING, refusals, scored, service_of
-from subjectwise.serving.schemas import ModelFacts, ModelName, QuestionsRequest, RefusedWithId, Results
+from subjectwise.serving.request_questions import QuestionText
+from subjectwise.serving.routes.documented_errors import ASKING, refusals
+from subjectwise.serving.schemas import (
+    ModelFacts,
+    ModelName,
+    QuestionsRequest,
+    RefusedWithId,
+    Results,
+    label_scores,
+)
 
 router = APIRouter(prefix="/v1", tags=["subjectwise"])
 
@@ -24,23 +33,27 @@ router = APIRouter(prefix="/v1", tags=["subjectwise"])
     summary="Classify questions",
 )
 async def classify(request: Request, body: QuestionsRequest) -> JSONResponse:
-    """The subject of each question, in their order."""
+    """Return the subject of each question, in their order."""
     service = service_of(request)
     if body.sentence and not body.explain:
         raise Refusal("A sentence comes with an explanation; set explain as well.")
     if body.explain and len(body.questions) > service.settings.explained:
-        raise TooLarge(f"With explain there may be {service.settings.explained} questions in a request.")
-    questions = service.read([(row, ()) if isinstance(row, str) else (row.text, row.options) for row in body.questions])
-    decision = Decision(body.min_confidence, body.multi_label)
-    settings = AnswerOptions(body.with_options, decision, body.explain, body.sentence)
-    answer = await service.answer(request, questions, settings)
-    results = [found.to_dict() | {"top": scored(found, body.top_k)} for found in answer.predictions]
+        raise TooLarge(f"A request with explain may have {service.settings.explained} questions.")
+    texts = [
+        QuestionText(row) if isinstance(row, str) else QuestionText(row.text, row.options) for row in body.questions
+    ]
+    questions = service.read(texts, body.with_options)
+    options = AnswerOptions(Decision(body.min_confidence, body.multi_label), body.explain, body.sentence)
+    answer = await service.answer(request, questions, options)
+    results = [
+        prediction.to_dict() | {"top": label_scores(prediction, body.top_k)} for prediction in answer.predictions
+    ]
     for result, explanation in zip(results, answer.explanations, strict=False):
-        result["explanation"] = explanation
-    log_fields(request.scope, version=answer.served.version)
+        result["explanation"] = explanation.to_dict()
+    log_fields(request.scope, version=answer.model.version)
     return JSONResponse(
         {
-            "model": {"name": answer.served.name, "version": answer.served.version},
+            "model": {"name": answer.model.name, "version": answer.model.version},
             "request_id": request_id(request.scope),
             "results": results,
         }
@@ -51,7 +64,7 @@ async def classify(request: Request, body: QuestionsRequest) -> JSONResponse:
     "/model", response_model=ModelFacts, responses=refusals(401, model=RefusedWithId), summary="What model this is"
 )
 async def model(request: Request) -> JSONResponse:
-    """Name, labels, calibration, what it was measured at, and the limits of a request."""
+    """Return name, labels, calibration, what was measured, and the limits of a request."""
     service = service_of(request)
     settings = service.settings
     limits = {
@@ -61,7 +74,7 @@ async def model(request: Request) -> JSONResponse:
         "body_bytes": settings.body_bytes,
         "deadline_seconds": settings.limits.deadline,
     }
-    return JSONResponse({**service.served.facts, "limits": limits})
+    return JSONResponse({**service.model.facts, "limits": limits})
 
 
 @router.post(
@@ -69,9 +82,9 @@ async def model(request: Request) -> JSONResponse:
     summary="Load the model again",
 )  # fmt: skip
 async def reload(request: Request) -> JSONResponse:
-    """Requests that have begun are answered by the model they began with. Only where the server has an API key."""
+    """Load the model again, for the next requests. Only where the server has an API key."""
     service = service_of(request)
     if not service.settings.api_keys:
         raise Unauthorised("A server without an API key is not reloaded by request; send it SIGHUP.")
-    served = await service.reload()
-    return JSONResponse({"name": served.name, "version": served.version})
+    model = await service.reload()
+    return JSONResponse({"name": model.name, "version": model.version})
