@@ -151,8 +151,18 @@ class RequestQueue:
     # What follows runs in the model thread.
 
     def _run(self) -> None:
-        while self._wait():
-            self._compute_batch()
+        while True:
+            try:
+                if not self._wait():
+                    return
+                self._compute_batch()
+            except Exception as error:
+                # A fault outside the model, such as in `on_batch`: whoever waits is answered, and the thread lives on.
+                refusal = failure(error)
+                with self._changed:
+                    jobs = list(self._jobs)
+                for job in jobs:
+                    job.fail(refusal)
 
     def _wait(self) -> bool:
         """Wait for questions; return False at the end."""

@@ -297,6 +297,33 @@ def test_a_question_that_cannot_be_encoded_fails_alone(monkeypatch: pytest.Monke
     run(queue, scenario)
 
 
+def test_a_fault_in_the_model_thread_answers_who_waits_and_the_thread_lives_on() -> None:
+    fake = FakeClassifier(blocked=True)
+    faults: list[Exception | None] = [None, RuntimeError("secret"), None]
+
+    def on_batch(count: int, tokens: int) -> None:
+        if fault := faults.pop(0):
+            raise fault
+
+    queue = RequestQueue(fake_model(fake), limits(2, deadline=3600), on_batch)
+
+    async def scenario() -> None:
+        first = await first_batch(queue, fake)
+        waiting = [ask(queue, "a"), ask(queue, "b", "c", "d")]
+        await until(lambda: queue.waiting == 4)
+        fake.free.set()
+        await first
+        for task in waiting:
+            with pytest.raises(Failed) as failed:
+                await task
+            assert "secret" not in str(failed.value)
+        assert queue.alive and queue.waiting == 0
+        await ask(queue, "e")
+        assert fake.batches == [["0"], ["e"]]
+
+    run(queue, scenario)
+
+
 def test_a_model_is_exchanged_between_requests() -> None:
     old, new = FakeClassifier(0.75, blocked=True), FakeClassifier(0.6)
     queue = RequestQueue(fake_model(old), limits(2))
