@@ -104,8 +104,8 @@ class WritingClassifier(FakeClassifier):
 
 
 def fake_model(classifier: FakeClassifier | None = None) -> LoadedModel:
-    """A fake as the server shows it."""
-    return describe(classifier or FakeClassifier(), "fake")
+    """A fake as the server shows it; one that writes sentences does so."""
+    return describe(classifier or FakeClassifier(), "fake", sentences=isinstance(classifier, WritingClassifier))
 
 
 @contextmanager

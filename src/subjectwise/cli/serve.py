@@ -32,6 +32,9 @@ def serve(
     max_waiting: Annotated[int, typer.Option(min=1, help="Most waiting questions; more are refused with 429.")] = 512,
     deadline: Annotated[float, typer.Option(help="Seconds in which a request is answered, or refused with 504.")] = 30,
     batch_tokens: Annotated[int, typer.Option(min=1, help="Most tokens per batch; more pays on a GPU.")] = 1024,
+    sentences: Annotated[
+        bool, typer.Option("--sentences", help="Write sentences on request; holds the base in memory a second time.")
+    ] = False,
     log_questions: Annotated[bool, typer.Option("--log-questions", help="Log the text of questions too.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Log no line per request.")] = False,
     device: Device = "auto",
@@ -66,7 +69,7 @@ def serve(
         log.warning("open to other machines without an API key")
     own_labels = LabelSet.from_yaml(labels) if labels is not None else None
     compute = Compute(device, dtype, engine)
-    app = create_app(lambda: load_model(model, own_labels, base=base, compute=compute), settings)
+    app = create_app(lambda: load_model(model, own_labels, base=base, compute=compute, sentences=sentences), settings)
     if warning := app.state.service.model.classifier.warning:
         log.warning(warning)
 

@@ -65,10 +65,10 @@ class AcceptedRequest:
         self.model = model
         self.usage = Usage()
         self.waiting = len(questions) + further
-        self.characters = sum(map(_characters, questions))
+        self.characters = sum(map(count_characters, questions))
         self.cost = 0.0
         longest = model.max_tokens or math.inf
-        costs = [min(_characters(question) / 4, longest) + QUESTION_COST for question in questions]
+        costs = [min(count_characters(question) / 4, longest) + QUESTION_COST for question in questions]
         self.cost_per_question = sum(costs) / len(costs)
         self._accepted = time.perf_counter()
         self._started = False
@@ -118,7 +118,7 @@ class Job:
         start = stop = len(self.encoded)
         characters = 0
         while stop < len(self.questions) and stop - start < _ENCODED_QUESTIONS and characters < _ENCODED_CHARACTERS:
-            characters += _characters(self.questions[stop])
+            characters += count_characters(self.questions[stop])
             stop += 1
         self.encoded += self.request.model.classifier.encode(self.questions[start:stop])
         self.request.usage.encoding_seconds += time.perf_counter() - started
@@ -190,5 +190,6 @@ def _concatenate(parts: Sequence[Scored]) -> Scored:
     return Scored(probabilities, np.concatenate(masses) if masses else None)
 
 
-def _characters(question: Question) -> int:
+def count_characters(question: Question) -> int:
+    """Return the characters of a question with its options."""
     return len(question.text) + sum(map(len, question.options))

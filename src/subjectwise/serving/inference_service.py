@@ -9,11 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 from starlette.requests import Request
 
-from subjectwise.errors import BaseModelError, DataError, SubjectwiseError
+from subjectwise.errors import SubjectwiseError
 from subjectwise.records import Explanation, Question, show_options
 from subjectwise.serving.access_log import LOGGER
 from subjectwise.serving.answering import Answer, AnswerOptions, answer_questions
-from subjectwise.serving.error_responses import Conflict, Gone, Refusal
+from subjectwise.serving.error_responses import Conflict, Failed, Gone
 from subjectwise.serving.loaded_model import LoadedModel
 from subjectwise.serving.middleware.request_id import log_fields
 from subjectwise.serving.prometheus import Metrics
@@ -126,9 +126,9 @@ class InferenceService:
         loop = asyncio.get_running_loop()
         try:
             return await loop.run_in_executor(self._sentences, model.classifier.write_sentence, explanation)
-        except (BaseModelError, DataError) as error:
-            # Its own words may name a folder of this machine, or an option of the command line.
-            raise Refusal("This model writes no sentences; leave out sentence.") from error
+        except Exception as error:
+            _log.error("failed", exc_info=error)
+            raise Failed("The sentence cannot be written; the log has the cause. Leave out sentence.") from error
 
 
 async def _disconnected(request: Request) -> None:

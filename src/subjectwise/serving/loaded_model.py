@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from subjectwise.classifier import Classifier
+from subjectwise.errors import DataError
 from subjectwise.labels import LabelSet
 from subjectwise.models.devices import AUTO, Compute
 from subjectwise.predictors import default_name, load_answering_predictor
@@ -26,6 +27,7 @@ class LoadedModel:
         version: the first 12 hex digits of the hash of its weights; empty where it has no file of its own.
         facts: what the model is and how well it was measured, as it was when it was loaded.
         max_tokens: the longest question that it reads, in tokens; 0 where that is unknown.
+        writes_sentences: whether its sentence writer is loaded.
     """
 
     classifier: QuestionClassifier
@@ -33,6 +35,7 @@ class LoadedModel:
     version: str
     facts: JsonObject
     max_tokens: int = 0
+    writes_sentences: bool = False
 
     @property
     def labels(self) -> LabelSet:
@@ -40,8 +43,22 @@ class LoadedModel:
         return self.classifier.labels
 
 
-def describe(classifier: QuestionClassifier, name: str) -> LoadedModel:
-    """Return a loaded classifier as the server shows it."""
+def describe(classifier: QuestionClassifier, name: str, *, sentences: bool = False) -> LoadedModel:
+    """Return a loaded classifier as the server shows it.
+
+    Args:
+        classifier: what answers.
+        name: without any path of this machine.
+        sentences: load its sentence writer too.
+
+    Raises:
+        SubjectwiseError: it has no sentence writer.
+    """
+    if sentences:
+        try:
+            classifier.load_sentence_writer()
+        except DataError as error:
+            raise DataError(f"{name} writes no sentences; leave out --sentences.") from error
     version = classifier.weights_sha256[:12]
     config = classifier.config if isinstance(classifier, Classifier) else None
     results = config.results if config else {}
@@ -60,13 +77,20 @@ def describe(classifier: QuestionClassifier, name: str) -> LoadedModel:
         "thresholds": dict(classifier.thresholds),
         "measured": {"validation": results.get("validation"), "test": reports},
         "explains": True,
+        "sentences": sentences,
         "warning": classifier.warning,
     }
-    return LoadedModel(classifier, name, version, facts, config.prompt.max_tokens if config else 0)
+    max_tokens = config.prompt.max_tokens if config else 0
+    return LoadedModel(classifier, name, version, facts, max_tokens, sentences)
 
 
 def load_model(
-    name: str = "", labels: LabelSet | None = None, *, base: str = "", compute: Compute = AUTO
+    name: str = "",
+    labels: LabelSet | None = None,
+    *,
+    base: str = "",
+    compute: Compute = AUTO,
+    sentences: bool = False,
 ) -> LoadedModel:
     """Load a model by the name that every command takes, as `load_answering_predictor` does.
 
@@ -75,12 +99,14 @@ def load_model(
         labels: the user's own, for `zero-shot:BASE`.
         base: where the base is, when it is not where the model folder says.
         compute: device, precision and engine.
+        sentences: load its sentence writer too, which holds the base a second time.
 
     Raises:
         SubjectwiseError: it cannot be loaded; the sentence may name a folder of this machine.
     """
     name = name or default_name(labels)
-    return describe(load_answering_predictor(name, labels, base=base, compute=compute), _public(name))
+    classifier = load_answering_predictor(name, labels, base=base, compute=compute)
+    return describe(classifier, _public(name), sentences=sentences)
 
 
 def _public(model: str) -> str:

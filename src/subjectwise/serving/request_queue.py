@@ -201,13 +201,15 @@ class RequestQueue:
         batch: list[Share] = []
         timely = self._pace.cost(self.limits.batch_seconds) - BATCH_COST
         left = budget = min(self.limits.tokens, max(timely, _LEAST_BATCH))
-        # 1) The share of the oldest request. Credit that is too little for its next question is kept.
+        # 1) The share of the oldest request. Credit that is too little for its next question is kept, and more than
+        # the share is never taken from the others.
         if len(jobs) > 1:
             oldest = min(jobs, key=lambda job: age.get(job.request, len(age)))
-            self._oldest_credit += OLDEST_SHARE * budget
+            share = OLDEST_SHARE * budget
+            self._oldest_credit += share
             cost = self._take(batch, oldest, self._oldest_credit)
             self._oldest_credit = self._oldest_credit - cost if oldest.ready else 0.0
-            left -= cost
+            left -= min(cost, share)
         # 2) The rest, least computed first; where nothing has been, the shortest first.
         jobs.sort(key=lambda job: (job.request.cost, job.request.waiting * job.request.cost_per_question))
         for job in jobs:

@@ -151,6 +151,7 @@ class RequestLimits(BaseModel):
 
     questions: int
     explained_questions: int
+    explained_characters: int = Field(description="Of all questions of a request with explain, options included.")
     characters: int = Field(description="Of one question with its options.")
     body_bytes: int
     deadline_seconds: float
@@ -175,6 +176,7 @@ class ModelFacts(BaseModel):
     thresholds: dict[str, float] = Field(description="The confidence from which on that share of answers was right.")
     measured: JsonObject = Field(description="Metrics on validation rows, and reports on test rows.")
     explains: bool
+    sentences: bool = Field(description="Whether it writes a sentence for an explanation.")
     warning: str
     limits: RequestLimits
 

@@ -18,6 +18,7 @@ class ServerSettings:
         limits: of the request queue.
         questions: most questions per request.
         explained: most questions per request with explanations, each of which costs many classifications.
+        explained_characters: most characters of the questions of such a request, options included.
         body_bytes: most bytes per request.
         api_keys: any of which opens the server; empty for an open server.
         cors_origins: web origins whose pages may ask; empty for the server's own page only.
@@ -30,6 +31,7 @@ class ServerSettings:
     limits: Limits = field(default_factory=Limits)
     questions: int = 128
     explained: int = 8
+    explained_characters: int = 10_000
     body_bytes: int = 1 << 20
     api_keys: tuple[str, ...] = ()
     cors_origins: tuple[str, ...] = ()

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import math
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from helpers.serving import FakeClassifier, fake_model
 from helpers.tiny_models import make_rows
 from subjectwise.labels import LabelSet
-from subjectwise.records import Decision, Explanation, Question
+from subjectwise.records import Decision, Explanation, Question, Scored
 from subjectwise.serving.answering import AnswerOptions, answer_questions
 from subjectwise.serving.error_responses import Refusal
 from subjectwise.serving.limits import Limits
@@ -28,6 +30,14 @@ def run(queue: RequestQueue, scenario: Callable[[], Awaitable[None]]) -> None:
             await queue.close()
 
     asyncio.run(whole())
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    for _ in range(2000):
+        if condition():
+            return
+        await asyncio.sleep(0.002)
+    raise AssertionError("the condition never held")
 
 
 def test_answers_are_those_of_the_classifier(loaded: LoadedModel) -> None:
@@ -87,6 +97,47 @@ def test_sentences_are_written_by_who_is_given() -> None:
         assert [explanation.sentence for explanation in answer.explanations] == ["fake: a", "fake: b"]
         answer = await answer_questions(queue, [Question("a")], AnswerOptions(explain=True), write)
         assert [explanation.sentence for explanation in answer.explanations] == [""]
+
+    run(queue, scenario)
+
+
+class SteppedClassifier(FakeClassifier):
+    """Computes one batch each time that `free` is set."""
+
+    def __init__(self) -> None:
+        super().__init__(blocked=True)
+
+    def score(self, questions: Sequence[Question | str], **options: Any) -> Scored:
+        scored = super().score(questions, **options)
+        self.free.clear()
+        return scored
+
+
+def test_explanations_delay_a_single_question_by_one_batch() -> None:
+    fake = SteppedClassifier()
+    # Batches of one masked question, or of four questions of one token.
+    queue = RequestQueue(fake_model(fake), Limits(tokens=20, batch_seconds=math.inf))
+    long = Question(" ".join("abcdefghijklmnopqrstuvwxyz"))
+
+    async def scenario() -> None:
+        explaining = AnswerOptions(explain=True)
+        explained = [asyncio.ensure_future(answer_questions(queue, [long], explaining)) for _ in range(3)]
+        await until(lambda: bool(fake.batches))
+        for number in range(8):
+            begun = len(fake.batches)
+            single = asyncio.ensure_future(answer_questions(queue, [Question(f"{number}")]))
+            await asyncio.sleep(0.01)
+            fake.free.set()
+            await until(lambda: len(fake.batches) > begun)
+            assert f"{number}" in fake.batches[begun], "in the batch after the one that was running"
+            fake.free.set()
+            await single
+            await until(lambda: len(fake.batches) > begun + 1)
+        assert not any(task.done() for task in explained)
+        while not all(task.done() for task in explained):
+            fake.free.set()
+            await asyncio.sleep(0.001)
+        assert all(task.result().explanations[0].evidence for task in explained)
 
     run(queue, scenario)
 

@@ -5,7 +5,18 @@ from __future__ import annotations
 import socket
 from concurrent.futures import ThreadPoolExecutor
 
-from helpers.serving import POISON, FakeClassifier, check_refused, fake_model, serving, serving_fake, wait_until
+import pytest
+
+from helpers.serving import (
+    POISON,
+    FakeClassifier,
+    WritingClassifier,
+    check_refused,
+    fake_model,
+    serving,
+    serving_fake,
+    wait_until,
+)
 from subjectwise.serving.app import create_app
 from subjectwise.serving.limits import Limits
 from subjectwise.serving.loaded_model import LoadedModel
@@ -36,6 +47,28 @@ def test_a_model_that_fails() -> None:
     with serving_fake() as client:
         check_refused(client.post("/predict", json={"inputs": POISON}), 424, kind="backend")
         check_refused(client.post("/classify", json={"inputs": POISON}), 500, kind="backend")
+
+
+def test_a_sentence_delays_no_classification() -> None:
+    writing = WritingClassifier()
+    writing.writes.clear()
+    wished = {"questions": ["a"] * 2, "explain": True, "sentence": True}
+    with serving_fake(writing) as client, ThreadPoolExecutor(4) as pool:
+        sentences = [pool.submit(client.post, "/v1/classify", json=wished) for _ in range(3)]
+        wait_until(writing.writing.is_set)
+        for _ in range(3):
+            assert client.post("/classify", json={"inputs": "b"}).status_code == 200
+        assert not any(request.done() for request in sentences)
+        writing.writes.set()
+        assert [request.result().status_code for request in sentences] == [200] * 3
+
+
+def test_a_sentence_that_fails_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    writing = WritingClassifier()
+    monkeypatch.setattr(writing, "write_sentence", FakeClassifier().write_sentence)
+    wished = {"questions": ["a"], "explain": True, "sentence": True}
+    with serving_fake(writing) as client:
+        check_refused(client.post("/v1/classify", json=wished), 500, "Leave out sentence", kind="backend")
 
 
 def test_a_client_that_leaves_is_not_waited_for() -> None:

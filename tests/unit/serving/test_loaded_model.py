@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from helpers.serving import FakeClassifier
+from helpers.serving import FakeClassifier, WritingClassifier
 from subjectwise.classifier import Classifier
+from subjectwise.data.split import open_split
 from subjectwise.errors import SubjectwiseError
 from subjectwise.labels import LabelSet
 from subjectwise.models.devices import Compute
+from subjectwise.predictors import fit_baseline
 from subjectwise.serving.loaded_model import LoadedModel, describe, load_model
 
 CPU = Compute("cpu", "float32")
@@ -31,6 +33,21 @@ def test_a_classifier_without_a_folder_has_no_version() -> None:
     fake.weights_sha256 = ""
     model = describe(fake, "fake")
     assert (model.version, model.max_tokens, model.facts["base"]) == ("", 0, None)
+
+
+def test_the_sentence_writer_is_loaded_at_once_where_sentences_are_allowed() -> None:
+    writing = WritingClassifier()
+    assert not describe(writing, "fake").writes_sentences and writing.loads == 0
+    model = describe(writing, "fake", sentences=True)
+    assert model.writes_sentences and model.facts["sentences"] and writing.loads == 1
+    with pytest.raises(SubjectwiseError, match=r"The base in .* cannot write"):
+        describe(FakeClassifier(), "fake", sentences=True)
+
+
+def test_a_baseline_writes_no_sentences(split_folder: Path) -> None:
+    baseline = fit_baseline("majority", open_split(split_folder))
+    with pytest.raises(SubjectwiseError, match="majority writes no sentences; leave out --sentences"):
+        describe(baseline, "majority", sentences=True)
 
 
 def test_a_name_has_no_path_of_this_machine(tiny_base: Path) -> None:

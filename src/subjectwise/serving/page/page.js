@@ -114,7 +114,7 @@ function showAnswer() {
 function showReason(found, body) {
   if (!found) return;
   explained = body;
-  $("write").hidden = false;
+  $("write").hidden = !facts?.sentences;
   $("sentence").hidden = $("sentence-note").hidden = true;
   // Positions in the text are counted in whole characters.
   const letters = Array.from(found.question);

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from subjectwise.records import MAX_CHARACTERS, Decision
+from subjectwise.records import MAX_CHARACTERS, Decision, Question
+from subjectwise.serving.accepted_request import count_characters
 from subjectwise.serving.answering import AnswerOptions
 from subjectwise.serving.error_responses import Refusal, TooLarge, Unauthorised, request_id
 from subjectwise.serving.inference_service import service_of
@@ -21,6 +24,7 @@ from subjectwise.serving.schemas import (
     Results,
     label_scores,
 )
+from subjectwise.serving.settings import ServerSettings
 
 router = APIRouter(prefix="/v1", tags=["subjectwise"])
 
@@ -37,12 +41,14 @@ async def classify(request: Request, body: QuestionsRequest) -> JSONResponse:
     service = service_of(request)
     if body.sentence and not body.explain:
         raise Refusal("A sentence comes with an explanation; set explain as well.")
-    if body.explain and len(body.questions) > service.settings.explained:
-        raise TooLarge(f"A request with explain may have {service.settings.explained} questions.")
+    if body.sentence and not service.model.writes_sentences:
+        raise Refusal("This server writes no sentences, since it was started without --sentences; leave out sentence.")
     texts = [
         QuestionText(row) if isinstance(row, str) else QuestionText(row.text, row.options) for row in body.questions
     ]
     questions = service.read(texts, body.with_options)
+    if body.explain:
+        _check_explained(questions, service.settings)
     options = AnswerOptions(Decision(body.min_confidence, body.multi_label), body.explain, body.sentence)
     answer = await service.answer(request, questions, options)
     results = [
@@ -60,6 +66,17 @@ async def classify(request: Request, body: QuestionsRequest) -> JSONResponse:
     )
 
 
+def _check_explained(questions: Sequence[Question], settings: ServerSettings) -> None:
+    if len(questions) > settings.explained:
+        raise TooLarge(f"A request with explain may have {settings.explained} questions.")
+    characters = sum(map(count_characters, questions))
+    if characters > settings.explained_characters:
+        raise TooLarge(
+            f"The questions have {characters:,} characters; the limit with explain is "
+            f"{settings.explained_characters:,}."
+        )
+
+
 @router.get(
     "/model", response_model=ModelFacts, responses=refusals(401, model=RefusedWithId), summary="What model this is"
 )
@@ -70,6 +87,7 @@ async def model(request: Request) -> JSONResponse:
     limits = {
         "questions": settings.most_questions,
         "explained_questions": settings.explained,
+        "explained_characters": settings.explained_characters,
         "characters": MAX_CHARACTERS,
         "body_bytes": settings.body_bytes,
         "deadline_seconds": settings.limits.deadline,

@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 
-from helpers.serving import check_refused, serving_fake
+from helpers.serving import WritingClassifier, check_refused, serving_fake
 from helpers.tiny_models import make_rows
 from subjectwise.serving.loaded_model import LoadedModel
 
@@ -57,9 +57,8 @@ def test_explanations(client: httpx.Client) -> None:
     assert real["explanation"]["evidence"] and real["label"] in json.dumps(real["explanation"])
     assert "sentence" not in real["explanation"]
     wished = {"questions": [QUESTION], "explain": True, "sentence": True}
-    written = client.post("/v1/classify", json=wished).json()["results"][0]["explanation"]
-    assert written["sentence"].startswith(f"This is {real['label']} because")
-    check_refused(client.post("/v1/classify", json=wished | {"explain": False}), 422, "set explain as well")
+    check_refused(client.post("/v1/classify", json=wished), 422, "started without --sentences")
+    assert client.get("/v1/model").json()["sentences"] is False
 
 
 def test_explanations_have_limits() -> None:
@@ -69,7 +68,21 @@ def test_explanations_have_limits() -> None:
         assert [result["explanation"]["question"] for result in results] == ["a", "b"]
         many = {"questions": ["a"] * 9, "explain": True}
         check_refused(client.post("/v1/classify", json=many), 413, "8 questions")
-        check_refused(client.post("/v1/classify", json=asked | {"sentence": True}), 422, "writes no sentences")
+        long = {"questions": ["a" * 4_999, {"text": "b", "options": ["c" * 5_001]}], "with_options": True}
+        check_refused(client.post("/v1/classify", json=long | {"explain": True}), 413, "10,001 characters")
+        assert client.post("/v1/classify", json=long).status_code == 200
+        unseen = long | {"with_options": False, "explain": True}
+        assert client.post("/v1/classify", json=unseen).status_code == 200, "options that are not shown cost nothing"
+        assert client.get("/v1/model").json()["limits"]["explained_characters"] == 10_000
+
+
+def test_sentences() -> None:
+    with serving_fake(WritingClassifier()) as client:
+        wished = {"questions": ["a", "b"], "explain": True, "sentence": True}
+        results = client.post("/v1/classify", json=wished).json()["results"]
+        assert [result["explanation"]["sentence"] for result in results] == ["This is even because it is."] * 2
+        check_refused(client.post("/v1/classify", json=wished | {"explain": False}), 422, "set explain as well")
+        assert client.get("/v1/model").json()["sentences"] is True
 
 
 def test_bad_settings_are_one_sentence(client: httpx.Client) -> None:
