@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -118,6 +119,8 @@ class InferenceService:
                 _log.error("reload failed", extra={"fields": {"reason": reason}})
                 raise Conflict("The model cannot be loaded; the old one stays, and the log has the reason.") from error
             self.queue.exchange(model)
+            # A model has references to itself, and an idle server may not come to collect it for hours.
+            await asyncio.to_thread(gc.collect)
             self.metrics.model(model.name, model.version)
             _log.info("reloaded", extra={"fields": {"model": model.name, "version": model.version}})
             return model

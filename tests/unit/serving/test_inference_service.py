@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import socket
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -47,6 +49,27 @@ def test_a_model_that_fails() -> None:
     with serving_fake() as client:
         check_refused(client.post("/predict", json={"inputs": POISON}), 424, kind="backend")
         check_refused(client.post("/classify", json={"inputs": POISON}), 500, kind="backend")
+
+
+def test_the_old_model_is_freed_while_the_server_is_idle() -> None:
+    models: list[weakref.ref[FakeClassifier]] = []
+
+    def load() -> LoadedModel:
+        classifier = FakeClassifier()
+        classifier.itself = classifier  # type: ignore[attr-defined]
+        models.append(weakref.ref(classifier))
+        return fake_model(classifier)
+
+    gc.disable()
+    try:
+        with serving(create_app(load, ServerSettings(api_keys=(KEY,)))) as client:
+            client.headers["X-API-Key"] = KEY
+            client.post("/v1/classify", json={"questions": ["a", "b"], "explain": True})
+            for _ in range(2):
+                client.post("/v1/reload")
+            assert [model() is None for model in models] == [True, True, False]
+    finally:
+        gc.enable()
 
 
 def test_a_sentence_delays_no_classification() -> None:
