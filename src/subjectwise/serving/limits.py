@@ -13,13 +13,13 @@ class Limits:
         waiting: most questions in the queue; requests beyond it get 429.
         waiting_characters: most characters of the questions in the queue.
         tokens: most tokens per batch.
-        batch_seconds: how long a batch may take at the pace of the batches before it; twice this is what a single
-            question waits while long lists are computed.
+        batch_seconds: how long a batch of lists may take, at the pace of the batches before it. A single question
+            waits for the batch that is running, and for its own: twice this.
         deadline: seconds from a request's arrival to its answer.
     """
 
     waiting: int = 512
     waiting_characters: int = 4_000_000
     tokens: int = 1024
-    batch_seconds: float = 0.2
+    batch_seconds: float = 0.25
     deadline: float = 30.0

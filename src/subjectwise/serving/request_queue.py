@@ -1,8 +1,8 @@
 """Puts the questions of many requests into batches for one model thread. Knows no HTTP, decisions or explanations.
 
-An idle model starts at once; while it computes, questions gather. Two rules fill a batch: the oldest request gets a
-quarter of it, so that none starves, and the rest goes to the requests of which least has been computed (least attained
-service), so that a single question comes before the rest of a long list.
+An idle model starts at once; while it computes, questions gather. Two rules fill a batch: those requests come first of
+which least has been computed (least attained service), so that a single question comes before the rest of a long list;
+and a quarter is for the oldest request, so that none starves.
 """
 
 from __future__ import annotations
@@ -45,14 +45,20 @@ class RequestQueue:
         model: answers until `exchange` gives another.
         limits: how much may wait, for how long, and how much is computed at once.
         on_batch: called in the model thread with the number of questions and of tokens of each batch.
+        clock: returns seconds, by which batches are measured.
     """
 
     def __init__(
-        self, model: LoadedModel, limits: Limits | None = None, on_batch: Callable[[int, int], None] | None = None
+        self,
+        model: LoadedModel,
+        limits: Limits | None = None,
+        on_batch: Callable[[int, int], None] | None = None,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.limits = limits or Limits()
         self._model = model
         self._on_batch = on_batch
+        self._clock = clock
         self._requests: list[AcceptedRequest] = []  # oldest first
         self._jobs: list[Job] = []
         self._oldest_credit = 0.0
@@ -186,10 +192,10 @@ class RequestQueue:
         requests = {share.job.request for share in batch}
         for request in requests:
             request.start()
-        started = time.perf_counter()
+        started = self._clock()
         for model in {request.model for request in requests}:
             self._score(model, [share for share in batch if share.job.request.model is model])
-        seconds = time.perf_counter() - started
+        seconds = self._clock() - started
         for request in requests:
             request.usage.compute_seconds += seconds
         self._pace.add(seconds, BATCH_COST + QUESTION_COST * count + tokens)
@@ -199,21 +205,24 @@ class RequestQueue:
             jobs = [job for job in self._jobs if job.ready]
             age = {request: number for number, request in enumerate(self._requests)}
         batch: list[Share] = []
-        timely = self._pace.cost(self.limits.batch_seconds) - BATCH_COST
-        left = budget = min(self.limits.tokens, max(timely, _LEAST_BATCH))
-        # 1) The share of the oldest request. Credit that is too little for its next question is kept, and more than
-        # the share is never taken from the others.
-        if len(jobs) > 1:
-            oldest = min(jobs, key=lambda job: age.get(job.request, len(age)))
-            share = OLDEST_SHARE * budget
-            self._oldest_credit += share
-            cost = self._take(batch, oldest, self._oldest_credit)
-            self._oldest_credit = self._oldest_credit - cost if oldest.ready else 0.0
-            left -= min(cost, share)
-        # 2) The rest, least computed first; where nothing has been, the shortest first.
+        # What lists may have, so that a single question does not wait for long. Single questions themselves may have
+        # more: one that waits for others of its kind gains nothing by smaller batches.
+        timely = max(self._pace.cost(self.limits.batch_seconds) - BATCH_COST, _LEAST_BATCH)
+        room, left = float(self.limits.tokens), min(self.limits.tokens, timely)
+        share = OLDEST_SHARE * left if len(jobs) > 1 else 0.0
+        left -= share
+        # 1) Least computed first; among those of which nothing is, the shortest first.
         jobs.sort(key=lambda job: (job.request.cost, job.request.waiting * job.request.cost_per_question))
         for job in jobs:
-            left -= self._take(batch, job, left, at_least_one=not batch)
+            cost = self._take(batch, job, room if len(job.questions) == 1 else min(left, room), at_least_one=not batch)
+            room, left = room - cost, left - cost
+        # 2) The share of the oldest request. Credit that is too little for its next question is kept.
+        if share:
+            oldest = min(jobs, key=lambda job: age.get(job.request, len(age)))
+            self._oldest_credit += max(share, OLDEST_SHARE * (self.limits.tokens - room))
+            self._oldest_credit -= self._take(batch, oldest, self._oldest_credit)
+            if not oldest.ready:
+                self._oldest_credit = 0.0
         return batch
 
     def _take(self, batch: list[Share], job: Job, budget: float, at_least_one: bool = False) -> float:

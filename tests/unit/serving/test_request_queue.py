@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
 
 from helpers.serving import POISON, FakeClassifier, fake_model
 from helpers.tiny_models import make_rows
-from subjectwise.records import Question, Scored
+from subjectwise.records import Question, Scored, as_question
 from subjectwise.serving import request_queue
 from subjectwise.serving.error_responses import Failed, Overloaded, Refusal, Stopping, TooLate
 from subjectwise.serving.limits import Limits
@@ -60,8 +62,9 @@ async def until(condition: Callable[[], bool]) -> None:
 
 async def first_batch(queue: RequestQueue, fake: FakeClassifier) -> asyncio.Task[tuple[Scored, LoadedModel]]:
     """Keep the model thread busy with a blocked batch."""
+    before = len(fake.batches)
     task = ask(queue, "0")
-    await until(lambda: bool(fake.batches))
+    await until(lambda: len(fake.batches) > before)
     return task
 
 
@@ -105,7 +108,7 @@ def test_single_questions_come_before_the_rest_of_a_list() -> None:
         fake.free.set()
         result, _ = await many
         await asyncio.gather(first, one)
-        assert fake.batches[1] == ["a", "1", "b", "c"], "a quarter for the oldest, then what was computed least"
+        assert fake.batches[1] == ["1", "a", "b", "c"]
         assert fake.batches[2] == ["d", "e", "f", "g"]
         assert len(result.probabilities) == 7
 
@@ -124,11 +127,11 @@ def test_lists_take_turns_and_the_oldest_request_goes_on() -> None:
         await until(lambda: queue.waiting == 32)
         fake.free.set()
         await asyncio.gather(first, *lists, *singles)
-        assert fake.batches[1] == ["a0", "a1", "0", "1", "2", "3", "4", "5"]
-        assert fake.batches[2] == ["a2", "a3", "6", "7", "8", "9", "10", "11"]
-        # Of a, six questions have been taken by then, of b none.
-        assert fake.batches[3] == ["a4", "a5", "b0", "b1", "b2", "b3", "b4", "b5"]
-        assert fake.batches[4] == ["a6", "a7", "b6", "b7", "b8", "b9", "a8", "a9"]
+        # Single questions fill a batch; a quarter more is for the oldest request.
+        assert fake.batches[1] == ["0", "1", "2", "3", "4", "5", "6", "7", "a0", "a1"]
+        assert fake.batches[2] == ["8", "9", "10", "11", "b0", "b1", "a2", "a3"]
+        assert fake.batches[3] == ["b2", "b3", "b4", "b5", "b6", "b7", "a4", "a5"]
+        assert fake.batches[4] == ["a6", "a7", "a8", "a9", "b8", "b9"]
 
     run(queue, scenario)
 
@@ -212,6 +215,57 @@ def test_a_full_queue_refuses() -> None:
         await until(lambda: queue.waiting == 3)
         fake.free.set()
         await asyncio.gather(first, two, last)
+
+    run(queue, scenario)
+
+
+class TimedClassifier(FakeClassifier):
+    """Takes as long as the embedded base on one core, on a clock of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 0.0
+        self.seconds: list[float] = []
+
+    def score(self, questions: Sequence[Question | str], **options: Any) -> Scored:
+        tokens = sum(item.tokens for item in self.encode([as_question(question) for question in questions]))
+        self.seconds.append(0.055 + 0.002 * len(questions) + 0.0015 * tokens)
+        self.now += self.seconds[-1]
+        return super().score(questions, **options)
+
+
+def test_lists_of_short_questions_delay_a_single_one_by_half_a_second_at_most() -> None:
+    timed = TimedClassifier()
+    queue = RequestQueue(fake_model(timed), clock=lambda: timed.now)
+
+    async def scenario() -> None:
+        await ask(queue, "What is torque?")
+        await asyncio.gather(*(ask(queue, *["What is a tort, and who pays for it?"] * 128) for _ in range(4)))
+        assert sum(map(len, timed.batches)) == 513
+        # A single question waits for the batch that is running, and for its own.
+        assert all(one + next_one <= 0.5 for one, next_one in pairwise(timed.seconds))
+        assert len(timed.batches) < 80, "and the batches are as large as that allows"
+
+    run(queue, scenario)
+
+
+def test_retry_after_says_when_the_waiting_questions_will_be_answered() -> None:
+    timed = TimedClassifier()
+    queue = RequestQueue(fake_model(timed), clock=lambda: timed.now)
+    lists = [[f"What is the number {number}?" for number in range(128)] for _ in range(8)]
+
+    async def scenario() -> None:
+        await ask(queue, *lists[0])
+        timed.free.clear()
+        first = await first_batch(queue, timed)
+        started = timed.now
+        accepted = [ask(queue, *texts) for texts in lists[:4]]
+        await until(lambda: queue.waiting == 512)
+        with pytest.raises(Overloaded) as refused:
+            await ask(queue, *lists[4])
+        timed.free.set()
+        await asyncio.gather(first, *accepted)
+        assert int(refused.value.headers["Retry-After"]) == pytest.approx(timed.now - started, rel=0.25)
 
     run(queue, scenario)
 
