@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,7 +12,6 @@ from typing import Any
 import httpx
 import numpy as np
 import numpy.typing as npt
-import uvicorn
 
 from subjectwise.errors import BaseModelError
 from subjectwise.labels import LabelSet
@@ -19,7 +19,7 @@ from subjectwise.records import EncodedQuestion, Explanation, Question, Scored, 
 from subjectwise.score_based_classifier import ScoreBasedClassifier
 from subjectwise.serving.app import create_app
 from subjectwise.serving.loaded_model import LoadedModel, describe
-from subjectwise.serving.server import bind
+from subjectwise.serving.server import HttpServer, bind
 from subjectwise.serving.settings import ServerSettings
 from subjectwise.types import Progress
 
@@ -112,7 +112,7 @@ def fake_model(classifier: FakeClassifier | None = None) -> LoadedModel:
 def serving(app: Any) -> Iterator[httpx.Client]:
     """A client of a real server on a free port of this machine."""
     bound = bind("127.0.0.1", 0)
-    server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False))
+    server = HttpServer(app, app.state.service)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [bound]}, daemon=True)
     thread.start()
     while not server.started:
@@ -146,6 +146,26 @@ def check_refused(response: httpx.Response, status: int, part: str = "", kind: s
     for leak in ("Traceback", "/work", "/tmp", "/root", "site-packages", ".py", "pydantic"):
         assert leak not in response.text
     return response
+
+
+def connect(client: httpx.Client) -> socket.socket:
+    """A raw connection to the server of a client."""
+    return socket.create_connection((client.base_url.host, client.base_url.port or 0), timeout=10)
+
+
+def read_response(raw: socket.socket) -> tuple[int, dict[str, str], bytes]:
+    """The status, the headers (in lower case) and the body of the next response."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        part = raw.recv(4096)
+        assert part, f"closed after {data!r}"
+        data += part
+    head, _, body = data.partition(b"\r\n\r\n")
+    first, *lines = head.decode("latin-1").split("\r\n")
+    headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    while len(body) < int(headers.get("content-length", "0")):
+        body += raw.recv(4096)
+    return int(first.split()[1]), headers, body
 
 
 def wait_until(condition: Callable[[], object]) -> None:

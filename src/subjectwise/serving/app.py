@@ -63,7 +63,10 @@ def create_app(load: Callable[[], LoadedModel], settings: ServerSettings | None 
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _not_served)
     # The last one added is the first that a request meets.
-    app.add_middleware(BodyLimitMiddleware, most=settings.body_bytes, seconds=settings.limits.deadline)
+    app.add_middleware(
+        BodyLimitMiddleware, most=settings.body_bytes, seconds=settings.limits.deadline,
+        part_seconds=settings.connections.body_seconds, stopping=lambda: service.stopping,
+    )  # fmt: skip
     app.add_middleware(ApiKeyMiddleware, api_keys=settings.api_keys)
     if settings.cors_origins:
         app.add_middleware(

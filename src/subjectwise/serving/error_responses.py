@@ -27,6 +27,12 @@ class Refusal(Exception):  # noqa: N818  # an answer to the client, not a fault
         self.headers = dict(headers or {})
 
 
+class Ambiguous(Refusal):
+    """The request can be read in two ways."""
+
+    status = 400
+
+
 class Unauthorised(Refusal):
     """The API key is missing or unknown."""
 
@@ -55,6 +61,18 @@ class TooLarge(Refusal):
     """A body, a question or a number of questions is above its limit."""
 
     status = 413
+
+
+class Unsupported(Refusal):
+    """The body is not JSON, or it is compressed."""
+
+    status = 415
+
+
+class Misdirected(Refusal):
+    """The request is for another host."""
+
+    status = 421
 
 
 class Overloaded(Refusal):

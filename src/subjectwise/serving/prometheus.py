@@ -32,6 +32,10 @@ class Metrics:
         self._tokens = Counter("subjectwise_tokens", "Tokens read of questions.", registry=self.registry)
         self._labels = Counter("subjectwise_labels", "Answers by label.", ["label"], registry=self.registry)
         self._abstentions = Counter("subjectwise_abstentions", "Answers that abstained.", registry=self.registry)
+        self._connections = Gauge("subjectwise_connections", "Open connections.", registry=self.registry)
+        self._closed = Counter(
+            "subjectwise_connections_closed", "Connections that the server closed.", ["reason"], registry=self.registry
+        )
         self._model = Gauge("subjectwise_model", "The model that answers.", ["name", "version"], registry=self.registry)
 
     def request(self, route: str, status: int, seconds: float) -> None:
@@ -55,6 +59,14 @@ class Metrics:
     def watch_queue(self, waiting: Callable[[], float]) -> None:
         """Read the number of waiting questions from `waiting` whenever the counters are asked for."""
         self._waiting.set_function(waiting)
+
+    def watch_connections(self, count: Callable[[], float]) -> None:
+        """Read the number of open connections from `count` whenever the counters are asked for."""
+        self._connections.set_function(count)
+
+    def connection_closed(self, reason: str) -> None:
+        """Count a connection that the server closed: `slow` or `limit`."""
+        self._closed.labels(reason).inc()
 
     def model(self, name: str, version: str) -> None:
         """Name the model that answers from now on."""

@@ -7,12 +7,19 @@ import contextlib
 import ipaddress
 import socket
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from types import FrameType
 
 import uvicorn
 from fastapi import FastAPI
 
 from subjectwise.errors import SubjectwiseError
+from subjectwise.serving.connections import (
+    ConnectionConfig,
+    LimitedConnection,
+    LoopErrors,
+    connections_within_descriptors,
+)
 from subjectwise.serving.error_responses import Refusal
 from subjectwise.serving.inference_service import InferenceService
 from subjectwise.serving.signals import handled_signals
@@ -57,26 +64,61 @@ def serve(app: FastAPI, bound: socket.socket, on_ready: Callable[[], None]) -> N
         on_ready: called once, when requests are answered.
     """
     service: InferenceService = app.state.service
-    config = uvicorn.Config(
-        app,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        lifespan="on",
-        ws="none",
-        loop="asyncio",
-        # Longer than clients keep their idle connections, so that none is closed while a request is on its way.
-        timeout_keep_alive=75,
-        # Nothing that was accepted takes longer; a client that does not read its answer is not waited for.
-        timeout_graceful_shutdown=int(2 * service.settings.limits.deadline) + 5,
-    )
-    asyncio.run(_Server(config, service, on_ready).serve(sockets=[bound]))
+    asyncio.run(SignalledServer(app, service, on_ready).serve(sockets=[bound]))
 
 
-class _Server(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, service: InferenceService, on_ready: Callable[[], None]) -> None:
-        super().__init__(config)
+class HttpServer(uvicorn.Server):
+    """uvicorn with limits of connections.
+
+    Args:
+        app: the ASGI application.
+        service: what it serves.
+    """
+
+    def __init__(self, app: FastAPI, service: InferenceService) -> None:
+        limits, deadline = service.settings.connections, service.settings.limits.deadline
+        self._closing_seconds = limits.closing_seconds
+        limits = replace(limits, most=connections_within_descriptors(limits.most))
+        super().__init__(ConnectionConfig(app, limits, deadline, service.metrics.connection_closed))
+        service.metrics.watch_connections(lambda: len(self.server_state.connections))
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to accept connections."""
+        asyncio.get_running_loop().set_exception_handler(LoopErrors())
+        await super().startup(sockets)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Do what is done ten times per second."""
+        if counter % 10 == 0:
+            for connection in self._connections():
+                connection.drop_if_slow()
+        return await super().on_tick(counter)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Answer what was accepted; a client that does not read its answer is not waited for."""
+        asyncio.get_running_loop().call_later(self._closing_seconds, self._drop_idle)
+        await super().shutdown(sockets)
+
+    def _drop_idle(self) -> None:
+        for connection in self._connections():
+            if connection.idle:
+                connection.drop("slow")
+
+    def _connections(self) -> list[LimitedConnection]:
+        return [item for item in self.server_state.connections if isinstance(item, LimitedConnection)]
+
+
+class SignalledServer(HttpServer):
+    """A server that signals stop and reload.
+
+    Args:
+        app: the ASGI application.
+        service: what it serves.
+        on_ready: called once, when requests are answered.
+    """
+
+    def __init__(self, app: FastAPI, service: InferenceService, on_ready: Callable[[], None]) -> None:
+        super().__init__(app, service)
         self._service = service
         self._on_ready = on_ready
         self._reload: asyncio.Task[None] | None = None
@@ -88,10 +130,12 @@ class _Server(uvicorn.Server):
             yield
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Stop."""
         self._service.stopping = True
         super().handle_exit(sig, frame)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to accept connections, and say so."""
         await super().startup(sockets)
         self._on_ready()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from subjectwise.errors import SubjectwiseError
-from subjectwise.serving.limits import Limits
+from subjectwise.serving.limits import ConnectionLimits, Limits
 
 SHORTEST_KEY = 8
 
@@ -16,6 +16,7 @@ class ServerSettings:
 
     Attributes:
         limits: of the request queue.
+        connections: how many there may be, and how slow.
         questions: most questions per request.
         explained: most questions per request with explanations, each of which costs many classifications.
         explained_characters: most characters of the questions of such a request, options included.
@@ -29,6 +30,7 @@ class ServerSettings:
     """
 
     limits: Limits = field(default_factory=Limits)
+    connections: ConnectionLimits = field(default_factory=ConnectionLimits)
     questions: int = 128
     explained: int = 8
     explained_characters: int = 10_000

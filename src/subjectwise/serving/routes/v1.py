@@ -96,7 +96,7 @@ async def model(request: Request) -> JSONResponse:
 
 
 @router.post(
-    "/reload", response_model=ModelName, responses=refusals(401, 408, 409, 413, model=RefusedWithId),
+    "/reload", response_model=ModelName, responses=refusals(400, 401, 408, 409, 413, 415, model=RefusedWithId),
     summary="Load the model again",
 )  # fmt: skip
 async def reload(request: Request) -> JSONResponse:
