@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -25,6 +26,16 @@ def serve(
     api_key: Annotated[
         list[str] | None,
         typer.Option(envvar="SUBJECTWISE_API_KEY", help="Require this key; repeat it for several."),
+    ] = None,
+    api_key_file: Annotated[
+        Path | None,
+        typer.Option(help="File of keys, one per line; unlike --api-key not seen in the list of processes."),
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="On this machine without a key: another name by which it may be asked; repeat it for several."
+        ),
     ] = None,
     cors_origin: Annotated[
         list[str] | None, typer.Option(help="A web origin whose pages may ask; repeat it for several.")
@@ -52,19 +63,21 @@ def serve(
     from subjectwise.serving.app import create_app
     from subjectwise.serving.limits import Limits
     from subjectwise.serving.loaded_model import load_model
-    from subjectwise.serving.server import address, bind, is_loopback
+    from subjectwise.serving.server import address, bind, is_loopback, loopback_names
     from subjectwise.serving.server import serve as run
-    from subjectwise.serving.settings import ServerSettings
+    from subjectwise.serving.settings import ServerSettings, read_api_keys
 
+    keys = tuple(api_key or ()) + (read_api_keys(api_key_file) if api_key_file else ())
+    bound = bind(host, port)
     settings = ServerSettings(
         limits=Limits(waiting=max_waiting, tokens=batch_tokens, deadline=deadline),
-        api_keys=tuple(api_key or ()),
+        api_keys=keys,
         cors_origins=tuple(cors_origin or ()),
+        hosts=() if keys or not is_loopback(bound) else loopback_names(host, *(allow_host or ())),
         log_questions=log_questions,
     )
     log_to_stderr(quiet)
     log = logging.getLogger(LOGGER)
-    bound = bind(host, port)
     if not settings.api_keys and not is_loopback(bound):
         log.warning("open to other machines without an API key")
     own_labels = LabelSet.from_yaml(labels) if labels is not None else None

@@ -19,6 +19,8 @@ from subjectwise.serving.inference_service import InferenceService
 from subjectwise.serving.loaded_model import LoadedModel
 from subjectwise.serving.middleware.api_key import ApiKeyMiddleware
 from subjectwise.serving.middleware.body_limit import BodyLimitMiddleware
+from subjectwise.serving.middleware.head_requests import HeadMiddleware
+from subjectwise.serving.middleware.host_check import HostCheckMiddleware
 from subjectwise.serving.middleware.request_id import RequestIdMiddleware
 from subjectwise.serving.routes import llm_router, text_embeddings_inference, v1
 from subjectwise.serving.routes.page import add_page
@@ -53,6 +55,8 @@ def create_app(load: Callable[[], LoadedModel], settings: ServerSettings | None 
     app = FastAPI(
         title="subjectwise", description=_DESCRIPTION, lifespan=lifespan, redoc_url=None, version="1",
         license_info={"name": "Apache-2.0"},
+        # A redirect would be to http, and to whatever Host the client sent.
+        redirect_slashes=False,
     )  # fmt: skip
     app.state.service = service
     app.include_router(llm_router.router)
@@ -71,8 +75,11 @@ def create_app(load: Callable[[], LoadedModel], settings: ServerSettings | None 
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware, allow_origins=list(settings.cors_origins), allow_methods=["GET", "POST"],
-            allow_headers=["Authorization", "Content-Type", "X-API-Key", REQUEST_ID], expose_headers=[REQUEST_ID],
+            allow_headers=["Authorization", "Content-Type", "X-API-Key", REQUEST_ID],
+            expose_headers=[REQUEST_ID, "Retry-After"],
         )  # fmt: skip
+    app.add_middleware(HostCheckMiddleware, hosts=settings.hosts)
+    app.add_middleware(HeadMiddleware)
     app.add_middleware(RequestIdMiddleware, metrics=service.metrics, stopping=lambda: service.stopping)
     return app
 

@@ -117,6 +117,8 @@ class LimitedConnection(H11Protocol):
     def drop(self, reason: str) -> None:
         """Close the connection at once."""
         self.config.on_close(reason)
+        # At once, since of many that arrive together each must find another to close.
+        self.connections.discard(self)
         self.transport.abort()
 
 

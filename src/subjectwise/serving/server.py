@@ -49,6 +49,11 @@ def is_loopback(bound: socket.socket) -> bool:
     return ipaddress.ip_address(bound.getsockname()[0]).is_loopback
 
 
+def loopback_names(*others: str) -> tuple[str, ...]:
+    """Return the names by which a server on this machine is asked, and others."""
+    return ("localhost", "127.0.0.1", "::1", *others)
+
+
 def address(bound: socket.socket) -> str:
     """Return the address of a bound socket, as a browser takes it."""
     host, port = bound.getsockname()[:2]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
 
 from subjectwise.errors import SubjectwiseError
 from subjectwise.serving.limits import ConnectionLimits, Limits
@@ -22,11 +24,14 @@ class ServerSettings:
         explained_characters: most characters of the questions of such a request, options included.
         body_bytes: most bytes per request.
         api_keys: any of which opens the server; empty for an open server.
-        cors_origins: web origins whose pages may ask; empty for the server's own page only.
+        cors_origins: web origins whose pages may ask, such as `https://good.example`, or `*`; empty for the server's
+            own page only.
+        hosts: names and addresses by which the server is asked; empty for any.
         log_questions: whether the log has the text of questions.
 
     Raises:
-        SubjectwiseError: a number that is not above zero, or a key that no header can carry.
+        SubjectwiseError: a number that is not above zero, a key that no header can carry, or an origin that no browser
+            sends.
     """
 
     limits: Limits = field(default_factory=Limits)
@@ -37,6 +42,7 @@ class ServerSettings:
     body_bytes: int = 1 << 20
     api_keys: tuple[str, ...] = ()
     cors_origins: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = ()
     log_questions: bool = False
 
     def __post_init__(self) -> None:
@@ -46,10 +52,44 @@ class ServerSettings:
         if any(not _fits_a_header(key) for key in self.api_keys):
             raise SubjectwiseError(f"An API key needs at least {SHORTEST_KEY} characters, in ASCII and without spaces.")
 
+        for origin in self.cors_origins:
+            if origin != "*" and origin != (sent := _sent_origin(origin)):
+                raise SubjectwiseError(f"--cors-origin {origin} never matches, since browsers send {sent}; write that.")
+
     @property
     def most_questions(self) -> int:
         """How many questions a request may have; it must fit into the queue."""
         return min(self.questions, self.limits.waiting)
+
+
+def read_api_keys(path: Path) -> tuple[str, ...]:
+    """Return the API keys of a file, one per line; empty lines and those that begin with # are left out.
+
+    Raises:
+        SubjectwiseError: it cannot be read, or has no key.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not UTF-8"
+        raise SubjectwiseError(f"Cannot read the API keys in {path}: {reason}.") from error
+    keys = tuple(line.strip() for line in lines if line.strip() and not line.startswith("#"))
+    if not keys:
+        raise SubjectwiseError(f"{path} has no API key; write one per line.")
+    return keys
+
+
+def _sent_origin(origin: str) -> str:
+    """Return an origin as browsers send it: scheme, host and a port that is not the usual one."""
+    parts = urlsplit(origin if "://" in origin else f"https://{origin}")
+    host = (parts.hostname or "").lower()
+    host = f"[{host}]" if ":" in host else host
+    try:
+        port = parts.port
+    except ValueError:
+        port = None
+    usual = {"http": 80, "https": 443}.get(parts.scheme)
+    return f"{parts.scheme.lower()}://{host or 'host.example'}" + (f":{port}" if port and port != usual else "")
 
 
 def _fits_a_header(key: str) -> bool:

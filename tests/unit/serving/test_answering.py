@@ -119,20 +119,23 @@ def test_explanations_delay_a_single_question_by_one_batch() -> None:
     queue = RequestQueue(fake_model(fake), Limits(tokens=20, batch_seconds=math.inf))
     long = Question(" ".join("abcdefghijklmnopqrstuvwxyz"))
 
+    async def has_begun(count: int) -> None:
+        await until(lambda: len(fake.batches) >= count)
+
     async def scenario() -> None:
         explaining = AnswerOptions(explain=True)
         explained = [asyncio.ensure_future(answer_questions(queue, [long], explaining)) for _ in range(3)]
-        await until(lambda: bool(fake.batches))
+        await has_begun(1)
         for number in range(8):
             begun = len(fake.batches)
             single = asyncio.ensure_future(answer_questions(queue, [Question(f"{number}")]))
             await asyncio.sleep(0.01)
             fake.free.set()
-            await until(lambda: len(fake.batches) > begun)
+            await has_begun(begun + 1)
             assert f"{number}" in fake.batches[begun], "in the batch after the one that was running"
             fake.free.set()
             await single
-            await until(lambda: len(fake.batches) > begun + 1)
+            await has_begun(begun + 2)
         assert not any(task.done() for task in explained)
         while not all(task.done() for task in explained):
             fake.free.set()

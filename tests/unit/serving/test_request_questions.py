@@ -12,6 +12,16 @@ def test_texts_and_options_become_questions() -> None:
     assert read == [Question("a"), Question("b", ("c", "d"))]
 
 
+def test_control_characters_become_spaces() -> None:
+    form_feed = "What is\x0cosmosis\x1b?\x7f\x08"
+    [question] = read_questions([QuestionText(form_feed, ["a\x00b"])], most=1)
+    assert question == Question("What is osmosis ?", ("a b",))
+    [lines] = read_questions([QuestionText("one\ttab\nand\r\nlines")], most=1)
+    assert lines.text == "one\ttab\nand\r\nlines"
+    with pytest.raises(Refusal, match="question is empty"):
+        read_questions([QuestionText("\x0c \x7f")], most=1)
+
+
 def test_what_cannot_be_read_is_named() -> None:
     with pytest.raises(Refusal, match="There is no question"):
         read_questions([], most=2)

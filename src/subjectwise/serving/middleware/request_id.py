@@ -58,7 +58,7 @@ class RequestIdMiddleware:
         request_id = sent if _VALID_ID.fullmatch(sent) else uuid.uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
         started = time.perf_counter()
-        status = 0
+        method, status = scope["method"], 0
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
@@ -89,7 +89,7 @@ class RequestIdMiddleware:
             self.metrics.request(route, status, seconds)
             fields = {
                 "request_id": request_id,
-                "method": scope["method"],
+                "method": method,
                 "route": route,
                 "status": status,
                 "milliseconds": round(seconds * 1000, 1),

@@ -18,9 +18,17 @@ def client() -> Iterator[httpx.Client]:
         yield connected
 
 
-@pytest.mark.parametrize("path", ["/health", "/", "/page/page.css", "/docs", "/openapi.json", "/favicon.ico"])
+@pytest.mark.parametrize(
+    "path", ["/health", "/metrics", "/", "/page/page.css", "/docs", "/openapi.json", "/favicon.ico"]
+)
 def test_some_paths_are_open(client: httpx.Client, path: str) -> None:
     assert client.get(path).status_code == 200
+
+
+def test_open_paths_are_open_to_get_only(client: httpx.Client) -> None:
+    assert client.head("/health").status_code == 200
+    check_refused(client.post("/", json=ASKED), 401)
+    check_refused(client.post("/metrics", json=ASKED), 401)
 
 
 @pytest.mark.parametrize("path", ["/info", "/v1/model", "/nothing", "/healthy", "/pages/"])
@@ -54,6 +62,9 @@ def test_wrong_keys(client: httpx.Client, headers: dict[str, str]) -> None:
         {"Authorization": f"bearer {KEY}"},
         {"Authorization": "Bearer another-key"},
         {"X-API-Key": KEY},
+        {"X-API-Key": KEY, "Authorization": "Bearer of-a-proxy"},
+        {"X-API-Key": KEY, "Authorization": "Basic dXNlcjpwYXNz"},
+        {"X-API-Key": "of-a-proxy", "Authorization": f"Bearer {KEY}"},
     ],
 )
 def test_right_keys(client: httpx.Client, headers: dict[str, str]) -> None:
