@@ -25,7 +25,7 @@ from subjectwise.models.label_scores import LabelScorer, Scorer
 from subjectwise.models.model_config import ModelConfig, read_config
 from subjectwise.models.model_folder import load_model, shipped_folder
 from subjectwise.recipe import PromptSettings, load_recipe
-from subjectwise.records import EncodedQuestion, Example, Explanation, Question, Scored, as_question
+from subjectwise.records import EncodedQuestion, Example, Explanation, Question, Scored, as_questions
 from subjectwise.score_based_classifier import ScoreBasedClassifier
 from subjectwise.statistics.calibration import apply_temperature
 from subjectwise.text.prompt import Prompt
@@ -196,13 +196,14 @@ class Classifier(ScoreBasedClassifier, ClassifierMixin, BaseEstimator):  # type:
             on_progress: called after each batch with the number of its questions.
 
         Raises:
-            QuestionError: a question is empty, too long or has control characters.
+            QuestionError: a question is empty or too long; its number is given where there are several.
         """
         self._check_fitted()
         if encoded is None:
-            encoded = self._scorer.encode([as_question(question) for question in questions])
+            encoded = self._scorer.encode(as_questions(questions))
         scores = self._scorer.score(encoded, on_progress)
-        return Scored(apply_temperature(scores.log_probs, self.temperature), scores.label_mass)
+        truncated = np.array([question.truncated for question in encoded], dtype=np.bool_)
+        return Scored(apply_temperature(scores.log_probs, self.temperature), scores.label_mass, truncated)
 
     @property
     def labels(self) -> LabelSet:

@@ -22,8 +22,9 @@ from subjectwise.records import (
     Question,
     Scored,
     as_question,
+    as_questions,
 )
-from subjectwise.statistics.calibration import correct_prior
+from subjectwise.statistics.calibration import check_prior_correction, correct_prior
 from subjectwise.statistics.thresholds import decide
 from subjectwise.types import FloatArray, Progress
 
@@ -105,11 +106,16 @@ class ScoreBasedClassifier(ABC):
             on_progress: called after each batch with the number of its questions.
 
         Raises:
-            QuestionError: a question is empty, too long or has control characters.
+            QuestionError: a question is empty or too long; its number is given where there are several.
+            DataError: an unknown prior correction, or one for a single question, which has no mix of labels.
         """
         if isinstance(questions, (str, Question)):
-            return self.classify([questions], decision=decision)[0]
-        asked = [as_question(question) for question in questions]
+            [prediction] = self.classify(
+                [questions], decision=decision, prior_correction=prior_correction, on_progress=on_progress
+            )
+            return prediction
+        asked = as_questions(questions)
+        check_prior_correction(prior_correction, len(asked))
         names = list(self.labels)
         decision.check_labels(names)
         scored = self.score(asked, on_progress=on_progress)

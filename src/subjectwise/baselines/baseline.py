@@ -24,7 +24,7 @@ from subjectwise.baselines.sentence_encoder import SentenceEncoder
 from subjectwise.data.near_duplicates import near_duplicate_groups
 from subjectwise.errors import DataError, ModelFolderError
 from subjectwise.labels import LabelSet
-from subjectwise.records import EncodedQuestion, Example, Explanation, Question, Scored, as_question
+from subjectwise.records import EncodedQuestion, Example, Explanation, Question, Scored, as_questions
 from subjectwise.score_based_classifier import ScoreBasedClassifier
 from subjectwise.statistics.calibration import apply_temperature, fit_temperature
 from subjectwise.statistics.metrics import MEASURES
@@ -155,7 +155,7 @@ class Baseline(ScoreBasedClassifier):
         """Return calibrated probabilities, without a label mass; `encoded` is not used."""
         if not len(questions):
             return Scored(np.zeros((0, len(self.config.labels))))
-        inputs = estimator_inputs([as_question(question) for question in questions], self.encoder, on_progress)
+        inputs = estimator_inputs(as_questions(questions), self.encoder, on_progress)
         return Scored(apply_temperature(raw_scores(self.estimator, inputs), self.config.temperature))
 
     def load_sentence_writer(self) -> None:

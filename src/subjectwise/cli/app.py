@@ -1,4 +1,4 @@
-"""The `subjectwise` command: gathers the commands and turns errors into one sentence and an exit code."""
+"""The `subjectwise` command: all commands in one; errors become one sentence and an exit code."""
 
 from __future__ import annotations
 
@@ -26,11 +26,12 @@ from subjectwise.cli import (
     serve,
     train,
 )
+from subjectwise.engines.pytorch.onednn import limit_caches
 from subjectwise.errors import SubjectwiseError
 
 app = typer.Typer(
     name="subjectwise",
-    help="Tells which subject a question belongs to: the name and an honest probability.",
+    help="Classify questions by subject, with calibrated probabilities.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
@@ -66,15 +67,17 @@ _Version = Annotated[bool, typer.Option("--version", callback=_show_version, is_
 
 @app.callback()
 def _options(version: _Version = False) -> None:
-    """Tells which subject a question belongs to: the name and an honest probability."""
+    """Classify questions by subject, with calibrated probabilities."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point; `arguments` are those of the process unless given.
+    """Run the command in `arguments`, by default those of the process, and exit where it fails.
 
-    Exit codes: 0 done, 1 an error told in one sentence, 2 wrong usage, 130 interrupted.
+    Exit codes: 0 done, 1 an error reported in one sentence, 2 wrong usage, 130 interrupted.
     """
-    # Warnings of the libraries below are for their developers; ours are printed on their own.
+    # oneDNN and tokenizers read their settings when PyTorch and transformers are imported, so all are set before.
+    limit_caches()
+    # Warnings of these libraries are for their developers; ours are printed on their own.
     os.environ.setdefault("PYTHONWARNINGS", "ignore")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
@@ -88,7 +91,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         typer.echo(f"Error: {error}", err=True)
         sys.exit(1)
     except BrokenPipeError:
-        # The reader of our output has gone (`| head`): nothing is left to say.
+        # The reader of our output has ended (`| head`), so nothing more is printed.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except KeyboardInterrupt:

@@ -27,13 +27,13 @@ def split(
     protocol: Annotated[str, typer.Option(help="reference, grouped or source-held-out.")] = "grouped",
     seed: Annotated[int, typer.Option(help="Decides which rows go where.")] = 42,
     question_column: QuestionColumn = "",
-    label_column: Annotated[str, typer.Option(help="Column of the label.")] = "",
+    label_column: Annotated[str, typer.Option(help="Label column; detected if it has a common name.")] = "",
     options_column: OptionsColumn = "",
-    source_column: Annotated[str, typer.Option(help="Column of the source a row comes from.")] = "",
+    source_column: Annotated[str, typer.Option(help="Column of the source that a row comes from.")] = "",
     row_id_column: Annotated[str, typer.Option(help="Column of the row's id.")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Write train, validation and test rows and a manifest that names them.
+    """Write train, validation and test rows and a manifest that identifies them.
 
     Example: `subjectwise data split --source questions.csv --protocol grouped --output split`
     """

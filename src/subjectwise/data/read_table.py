@@ -135,6 +135,18 @@ def _parquet_file(path: Path) -> Iterator[Row]:
         raise DataError(f"Cannot read {path} as parquet: {str(error).splitlines()[0]}") from error
 
 
+def known_row_count(path: Path) -> int | None:
+    """Return the number of rows where the format says it without reading them all; else None."""
+    if path.suffix.lower() != ".parquet" or not path.is_file():
+        return None
+    import pyarrow.parquet
+
+    try:
+        return int(pyarrow.parquet.read_metadata(path).num_rows)
+    except (OSError, pyarrow.ArrowInvalid):
+        return None
+
+
 def _hub_rows(name: str) -> Iterator[Row]:
     datasets = require("datasets", "train")
     try:

@@ -7,7 +7,8 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from subjectwise.data.read_table import Columns, iterate_rows, read_examples, read_options
+from subjectwise.data.column_names import Columns
+from subjectwise.data.read_table import iterate_rows, read_examples, read_options
 from subjectwise.errors import DataError
 
 ROWS = [
@@ -66,11 +67,11 @@ def test_control_characters_in_data_become_spaces(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        ("", "holds no rows"),
+        ("", "has no rows"),
         ('{"text": "a", "label": ""}\n', "row 1 has no label"),
         ('{"text": " ", "label": "law"}\n', "row 1: The question is empty"),
         ('{"text": "a", "label": "law"}\n{"text": "b"}\n', "row 2 has no column 'label'"),
-        ('{"text": "a", "label": "law", "id": 1}\n{"text": "b", "label": "law", "id": 1}\n', "row id '1' stands twice"),
+        ('{"text": "a", "label": "law", "id": 1}\n{"text": "b", "label": "law", "id": 1}\n', "duplicate row id '1'"),
         ('{"text": "a"\n', "line 1 is not JSON"),
         ("[1]\n", "line 1 is not a JSON object"),
     ],
@@ -91,17 +92,17 @@ def test_bad_files_are_named(tmp_path: Path) -> None:
     for name, part in [
         ("rows.csv", "line 2 has more cells"),
         ("latin.csv", "not UTF-8"),
-        ("rows.parquet", "not a parquet file"),
-        ("rows.xlsx", "kind that cannot be read"),
-        ("empty", "holds no parquet"),
-        ("missing.csv", "There is no file"),
+        ("rows.parquet", "as parquet"),
+        ("rows.xlsx", "unknown format"),
+        ("empty", "has no parquet"),
+        ("missing.csv", "Unknown file"),
     ]:
         with pytest.raises(DataError, match=part):
             read_examples(str(tmp_path / name))
 
 
 def test_a_hub_name_while_offline_is_one_sentence() -> None:
-    with pytest.raises(DataError, match="can be reached on the Hub"):
+    with pytest.raises(DataError, match="could not be downloaded from the Hub"):
         read_examples("nobody/nothing-of-the-kind")
 
 
