@@ -10,6 +10,7 @@ from typing import Any, overload
 import numpy as np
 import numpy.typing as npt
 
+from subjectwise.errors import DataError
 from subjectwise.explain.evidence import find_evidence
 from subjectwise.labels import LabelSet
 from subjectwise.records import (
@@ -54,7 +55,6 @@ class ScoreBasedClassifier(ABC):
     ) -> Scored:
         """Return calibrated probabilities; `encoded` saves encoding the questions again."""
 
-    @abstractmethod
     def load_sentence_writer(self) -> None:
         """Load what `write_sentence` needs, so that the first sentence does not wait for it.
 
@@ -62,10 +62,12 @@ class ScoreBasedClassifier(ABC):
             DataError: this predictor cannot write.
             BaseModelError: the base cannot write, or cannot be loaded.
         """
+        raise DataError("This predictor cannot write a sentence; leave the sentence out (--no-sentence).")
 
-    @abstractmethod
     def write_sentence(self, explanation: Explanation) -> str:
         """Return the sentence of an explanation; raises as `load_sentence_writer` does."""
+        self.load_sentence_writer()
+        return ""
 
     @overload
     def classify(  # type: ignore[overload-overlap]  # a str is a sequence of str too, and is one question here

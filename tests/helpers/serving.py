@@ -80,9 +80,6 @@ class FakeClassifier(ScoreBasedClassifier):
     def load_sentence_writer(self) -> None:
         raise BaseModelError("The base in /root/base cannot write.")
 
-    def write_sentence(self, explanation: Explanation) -> str:
-        raise BaseModelError("The base in /root/base cannot write.")
-
 
 class WritingClassifier(FakeClassifier):
     """A fake that writes sentences; waits with each until `writes` is set."""

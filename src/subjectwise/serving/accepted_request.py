@@ -7,7 +7,8 @@ import contextlib
 import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
 
 import numpy as np
 
@@ -180,14 +181,18 @@ class Share:
 
 def rows_of(scored: Scored, start: int, stop: int) -> Scored:
     """Return the rows of some of the questions that were scored."""
-    mass = scored.label_mass
-    return Scored(scored.probabilities[start:stop], None if mass is None else mass[start:stop])
+    return replace(scored, **{name: values[start:stop] for name, values in _columns(scored).items()})
 
 
 def _concatenate(parts: Sequence[Scored]) -> Scored:
-    masses = [part.label_mass for part in parts if part.label_mass is not None]
-    probabilities = np.concatenate([part.probabilities for part in parts])
-    return Scored(probabilities, np.concatenate(masses) if masses else None)
+    columns = [_columns(part) for part in parts]
+    return replace(parts[0], **{name: np.concatenate([column[name] for column in columns]) for name in columns[0]})
+
+
+def _columns(scored: Scored) -> dict[str, Any]:
+    """Return the fields of `Scored` that have an entry per question."""
+    named = {column.name: getattr(scored, column.name) for column in fields(scored)}
+    return {name: values for name, values in named.items() if values is not None}
 
 
 def count_characters(question: Question) -> int:

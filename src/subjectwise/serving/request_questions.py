@@ -1,6 +1,6 @@
 """The questions of a request: read, checked and refused in one sentence. Knows nothing of HTTP.
 
-Control characters, which a copied PDF may have, become spaces: a router cannot correct its users' texts.
+What a router cannot correct in its users' texts is corrected by `Question`: control characters become spaces.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from subjectwise.errors import QuestionError
-from subjectwise.records import CONTROL_CHARACTERS, MAX_CHARACTERS, Question
+from subjectwise.records import MAX_CHARACTERS, Question
 from subjectwise.serving.error_responses import Refusal, TooLarge
 
 
@@ -42,11 +42,7 @@ def read_questions(texts: Sequence[QuestionText], most: int) -> list[Question]:
         if size > MAX_CHARACTERS:
             raise TooLarge(f"{which}It has {size:,} characters; the limit is {MAX_CHARACTERS:,}.")
         try:
-            questions.append(Question(_printable(given.text), tuple(map(_printable, given.options))))
+            questions.append(Question(given.text, tuple(given.options)))
         except QuestionError as error:
             raise Refusal(which + str(error)) from error
     return questions
-
-
-def _printable(text: str) -> str:
-    return CONTROL_CHARACTERS.sub(" ", text)

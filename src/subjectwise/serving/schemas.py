@@ -106,7 +106,11 @@ class ModelName(BaseModel):
 
 
 class Result(BaseModel):
-    """The answer to one question; `best_label`, `labels`, `entropy` and `explanation` where they were requested."""
+    """The answer to one question.
+
+    `best_label`, `labels`, `entropy` and `explanation` where they were requested; `truncated` where the question was
+    longer than the model reads, so that its middle was cut out.
+    """
 
     question: str
     label: str
@@ -116,6 +120,7 @@ class Result(BaseModel):
     best_label: str | None = None
     labels: list[str] | None = None
     entropy: float | None = None
+    truncated: bool | None = None
     top: list[LabelScore]
     explanation: JsonObject | None = None
 
