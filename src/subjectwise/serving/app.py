@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from subjectwise.serving.access_log import LOGGER
+from subjectwise.serving.api_description import DescribedApplication
 from subjectwise.serving.error_responses import REQUEST_ID, Missing, Refusal, refusal_response
 from subjectwise.serving.inference_service import InferenceService
 from subjectwise.serving.loaded_model import LoadedModel
@@ -52,8 +53,8 @@ def create_app(load: Callable[[], LoadedModel], settings: ServerSettings | None 
         await service.close()
         _log.info("stopped", extra={"fields": {"answered_questions": service.answered}})
 
-    app = FastAPI(
-        title="subjectwise", description=_DESCRIPTION, lifespan=lifespan, redoc_url=None, version="1",
+    app = DescribedApplication(
+        keyed=bool(settings.api_keys), title="subjectwise", description=_DESCRIPTION, lifespan=lifespan, version="1",
         license_info={"name": "Apache-2.0"},
         # A redirect would be to http, and to whatever Host the client sent.
         redirect_slashes=False,

@@ -8,7 +8,7 @@ from pathlib import Path
 from subjectwise.classifier import Classifier
 from subjectwise.errors import DataError
 from subjectwise.labels import LabelSet
-from subjectwise.models.devices import AUTO, Compute
+from subjectwise.models.devices import AUTO, Compute, choose_device, choose_dtype
 from subjectwise.predictors import default_name, load_answering_predictor
 from subjectwise.records import QuestionClassifier
 from subjectwise.types import JsonObject
@@ -28,6 +28,7 @@ class LoadedModel:
         facts: what the model is and how well it was measured, as it was when it was loaded.
         max_tokens: the longest question that it reads, in tokens; 0 where that is unknown.
         writes_sentences: whether its sentence writer is loaded.
+        dtype: the precision that it computes in, such as `float32`.
     """
 
     classifier: QuestionClassifier
@@ -36,6 +37,7 @@ class LoadedModel:
     facts: JsonObject
     max_tokens: int = 0
     writes_sentences: bool = False
+    dtype: str = "float32"
 
     @property
     def labels(self) -> LabelSet:
@@ -43,13 +45,16 @@ class LoadedModel:
         return self.classifier.labels
 
 
-def describe(classifier: QuestionClassifier, name: str, *, sentences: bool = False) -> LoadedModel:
+def describe(
+    classifier: QuestionClassifier, name: str, *, sentences: bool = False, compute: Compute = AUTO
+) -> LoadedModel:
     """Return a loaded classifier as the server shows it.
 
     Args:
         classifier: what answers.
         name: without any path of this machine.
         sentences: load its sentence writer too.
+        compute: what it was loaded with.
 
     Raises:
         SubjectwiseError: it has no sentence writer.
@@ -81,7 +86,9 @@ def describe(classifier: QuestionClassifier, name: str, *, sentences: bool = Fal
         "warning": classifier.warning,
     }
     max_tokens = config.prompt.max_tokens if config else 0
-    return LoadedModel(classifier, name, version, facts, max_tokens, sentences)
+    # A baseline has a precision of its own.
+    chosen = _chosen_dtype(compute) if isinstance(classifier, Classifier) else "float32"
+    return LoadedModel(classifier, name, version, facts, max_tokens, sentences, chosen)
 
 
 def load_model(
@@ -106,7 +113,12 @@ def load_model(
     """
     name = name or default_name(labels)
     classifier = load_answering_predictor(name, labels, base=base, compute=compute)
-    return describe(classifier, _public(name), sentences=sentences)
+    return describe(classifier, _public(name), sentences=sentences, compute=compute)
+
+
+def _chosen_dtype(compute: Compute) -> str:
+    """Return what `auto` became."""
+    return str(choose_dtype(choose_device(compute.device), compute.dtype)).removeprefix("torch.")
 
 
 def _public(model: str) -> str:

@@ -194,6 +194,7 @@ class Info(BaseModel):
     model_id: str
     model_sha: str | None
     model_dtype: str
+    served_model_name: str
     model_type: dict[str, dict[str, JsonObject]]
     max_concurrent_requests: int
     max_input_length: int

@@ -28,6 +28,12 @@ def test_a_trained_model_tells_what_it_is(loaded: LoadedModel, tiny_model: Path)
     assert str(tiny_model.parent) not in json.dumps(loaded.facts)
 
 
+@pytest.mark.parametrize("dtype", ["auto", "bfloat16"])
+def test_the_precision_is_the_one_that_was_chosen(loaded: LoadedModel, dtype: str) -> None:
+    chosen = describe(loaded.classifier, "tiny", compute=Compute("cpu", dtype)).dtype
+    assert chosen in (("float32", "bfloat16") if dtype == "auto" else (dtype,))
+
+
 def test_a_classifier_without_a_folder_has_no_version() -> None:
     fake = FakeClassifier()
     fake.weights_sha256 = ""

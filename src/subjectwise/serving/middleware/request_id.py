@@ -19,14 +19,9 @@ _log = logging.getLogger(LOGGER)
 
 _VALID_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
-_PAGE_POLICY = (
+_CONTENT_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-# FastAPI's documentation page loads Swagger UI from this host, and starts it by an inline script.
-_DOCS_POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline' https://cdn.jsdelivr.net; style-src https://cdn.jsdelivr.net; "
-    "img-src https://fastapi.tiangolo.com data:; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 
 
@@ -68,7 +63,7 @@ class RequestIdMiddleware:
                 headers[REQUEST_ID] = request_id
                 headers["X-Content-Type-Options"] = "nosniff"
                 headers["Referrer-Policy"] = "no-referrer"
-                headers["Content-Security-Policy"] = _DOCS_POLICY if scope["path"] == "/docs" else _PAGE_POLICY
+                headers["Content-Security-Policy"] = _CONTENT_POLICY
                 headers.setdefault("Cache-Control", "no-store")
                 # Otherwise the client sends its next request into a connection that is about to close.
                 if self.stopping():

@@ -1,12 +1,15 @@
-"""The page at `/` and its files. Knows one folder."""
+"""The page at `/`, its files, and the documentation at `/docs`. Knows one folder."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from fastapi import APIRouter, FastAPI
-from starlette.responses import FileResponse, RedirectResponse, Response
+from starlette.requests import Request
+from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
+
+from subjectwise.serving.api_description import documentation_page
 
 FOLDER = Path(__file__).parents[1] / "page"
 
@@ -16,6 +19,12 @@ _ICON = (
 )
 
 router = APIRouter(include_in_schema=False)
+
+
+@router.get("/docs")
+async def docs(request: Request) -> Response:
+    """Return the description of the contracts as a page."""
+    return HTMLResponse(documentation_page(request.app.openapi()))
 
 
 @router.get("/")

@@ -53,7 +53,8 @@ async def info(request: Request) -> JSONResponse:
         {
             "model_id": model.name,
             "model_sha": model.version or None,
-            "model_dtype": "auto",
+            "model_dtype": model.dtype,
+            "served_model_name": model.name,
             "model_type": {
                 "classifier": {
                     "id2label": {str(number): name for number, name in enumerate(names)},

@@ -26,6 +26,7 @@ def test_without_the_page_the_documentation_is_shown(tmp_path: Path, monkeypatch
     monkeypatch.setattr(page, "FOLDER", tmp_path / "none")
     with serving_fake() as client:
         assert client.get("/").headers["Location"] == "docs"
+        assert "The HTTP interface" in client.get("/docs").text
         check_refused(client.get("/page/page.css"), 404)
 
 

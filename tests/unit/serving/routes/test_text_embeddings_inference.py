@@ -36,5 +36,6 @@ def test_info_and_health(client: httpx.Client, loaded: LoadedModel) -> None:
     assert info["model_type"]["classifier"]["id2label"] == {str(i): name for i, name in enumerate(loaded.labels)}
     assert info["model_sha"] == loaded.version and info["auto_truncate"] is True
     assert info["max_input_length"] == loaded.max_tokens
+    assert (info["model_dtype"], info["served_model_name"]) == ("float32", "tiny")
     too_many = [["What is a tort?"]] * (info["max_client_batch_size"] + 1)
     check_refused(client.post("/predict", json={"inputs": too_many}), 413, kind="validation")
