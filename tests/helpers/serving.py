@@ -30,7 +30,8 @@ POISON = "poison"
 class FakeClassifier(ScoreBasedClassifier):
     """Gives its first label the probability `share`.
 
-    A question has one token, and one more per four characters. The classifier keeps what it was asked.
+    A question has one token, and one more per four characters; above 1,000 tokens it is cut. The classifier keeps what
+    it was asked.
 
     Args:
         share: also its version.
@@ -59,7 +60,8 @@ class FakeClassifier(ScoreBasedClassifier):
 
     def encode(self, questions: Sequence[Question]) -> list[EncodedQuestion]:
         self.encoded += [question.text for question in questions]
-        return [EncodedQuestion([], 1 + len(question.text) // 4) for question in questions]
+        tokens = [_tokens(question.text) for question in questions]
+        return [EncodedQuestion([], min(count, 1000), truncated=count > 1000) for count in tokens]
 
     def score(
         self,
@@ -70,7 +72,7 @@ class FakeClassifier(ScoreBasedClassifier):
     ) -> Scored:
         texts = [as_question(question).text for question in questions]
         if encoded is not None:
-            assert [item.tokens for item in encoded] == [1 + len(text) // 4 for text in texts]
+            assert [item.tokens for item in encoded] == [min(_tokens(text), 1000) for text in texts]
         self.batches.append(texts)
         self.free.wait(10)
         if POISON in texts:
@@ -79,6 +81,10 @@ class FakeClassifier(ScoreBasedClassifier):
 
     def load_sentence_writer(self) -> None:
         raise BaseModelError("The base in /root/base cannot write.")
+
+
+def _tokens(text: str) -> int:
+    return 1 + len(text) // 4
 
 
 class WritingClassifier(FakeClassifier):

@@ -31,7 +31,7 @@ CHECKS = [
     negative_data_rejection,
 ]
 DESCRIBED = create_app(fake_model).openapi()
-BODIES = ("/classify", "/predict", "/v1/classify")
+BODIES = ("/classify", "/predict", "/", "/invocations", "/v1/classify")
 PLAIN = [(method, path) for path, methods in DESCRIBED["paths"].items() for method in methods if path not in BODIES]
 
 

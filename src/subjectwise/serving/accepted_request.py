@@ -14,7 +14,7 @@ import numpy as np
 
 from subjectwise.records import EncodedQuestion, Question, Scored
 from subjectwise.serving.batch_pace import QUESTION_COST
-from subjectwise.serving.error_responses import Refusal
+from subjectwise.serving.error_responses import Refusal, Untokenizable
 from subjectwise.serving.loaded_model import LoadedModel
 
 # How much of a request is encoded at a time, so that a long list delays no other request.
@@ -46,6 +46,7 @@ class AcceptedRequest:
         questions: of the request.
         further: how many more questions it may score, to explain them.
         compute: scores questions in the queue.
+        whole: whether a question that is longer than the model reads is refused, instead of losing its middle.
 
     Attributes:
         model: what answers.
@@ -62,8 +63,10 @@ class AcceptedRequest:
         questions: Sequence[Question],
         further: int,
         compute: Callable[[AcceptedRequest, Sequence[Question]], Awaitable[Scored]],
+        whole: bool = False,
     ) -> None:
         self.model = model
+        self.whole = whole
         self.usage = Usage()
         self.waiting = len(questions) + further
         self.characters = sum(map(count_characters, questions))
@@ -114,14 +117,23 @@ class Job:
         return not self.dropped and self.taken < len(self.questions)
 
     def encode_next(self) -> None:
-        """Encode a few more questions."""
+        """Encode a few more questions.
+
+        Raises:
+            Untokenizable: one of them is too long, and must not be cut.
+        """
         started = time.perf_counter()
         start = stop = len(self.encoded)
         characters = 0
         while stop < len(self.questions) and stop - start < _ENCODED_QUESTIONS and characters < _ENCODED_CHARACTERS:
             characters += count_characters(self.questions[stop])
             stop += 1
-        self.encoded += self.request.model.classifier.encode(self.questions[start:stop])
+        encoded = self.request.model.classifier.encode(self.questions[start:stop])
+        if self.request.whole and any(one.truncated for one in encoded):
+            raise Untokenizable(
+                f"A text has more than {self.request.model.max_tokens} tokens; shorten it, or let truncate cut it."
+            )
+        self.encoded += encoded
         self.request.usage.encoding_seconds += time.perf_counter() - started
 
     def take(self, count: int) -> Share:

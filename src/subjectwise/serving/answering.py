@@ -26,11 +26,13 @@ class AnswerOptions:
         decision: whether to abstain, or to give several labels.
         explain: find the words that changed each answer.
         sentence: write a sentence for each explanation.
+        whole: refuse questions that are longer than the model reads, instead of cutting their middle.
     """
 
     decision: Decision = ALWAYS_ONE
     explain: bool = False
     sentence: bool = False
+    whole: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ async def answer_questions(
     options = options or AnswerOptions()
     # An explanation reads the whole question once more, and then without some of its words.
     further = len(questions) * (1 + EXPLANATION_ROUNDS) if options.explain else 0
-    async with queue.accept(questions, further) as request:
+    async with queue.accept(questions, further, options.whole) as request:
         labels = list(request.model.labels)
         try:
             options.decision.check_labels(labels)

@@ -105,4 +105,4 @@ async def _not_served(request: Request, error: Exception) -> Response:
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    return refusal_response(Refusal(validation_sentence(request.url.path, error.errors())), request.scope)
+    return refusal_response(Refusal(validation_sentence(request.url.path, error.errors(), error.body)), request.scope)

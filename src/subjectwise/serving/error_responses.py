@@ -9,18 +9,25 @@ from starlette.types import Scope
 
 REQUEST_ID = "X-Request-ID"
 
+# Where errors have the status and kind that text-embeddings-inference gives them.
+TEI_PATHS = ("/predict", "/", "/invocations")
+
 
 class Refusal(Exception):  # noqa: N818  # an answer to the client, not a fault
     """A request that is not answered.
 
     Attributes:
         status: the HTTP status.
-        kind: as text-embeddings-inference names it: `validation`, `overloaded`, `backend` or `unhealthy`.
+        kind: `validation`, `overloaded`, `backend` or `unhealthy`.
+        tei_status: the status at the paths of text-embeddings-inference; None for the same.
+        tei_kind: the kind there, which may also be `empty` or `tokenizer`; "" for the same.
         headers: sent with the answer.
     """
 
     status = 422
     kind = "validation"
+    tei_status: int | None = None
+    tei_kind = ""
 
     def __init__(self, message: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
@@ -88,11 +95,26 @@ class Gone(Refusal):
     status = 499
 
 
+class EmptyText(Refusal):
+    """A question has no text."""
+
+    tei_status = 400
+    tei_kind = "empty"
+
+
+class Untokenizable(Refusal):
+    """A question cannot be turned into tokens, or into more than the model reads where none may be cut."""
+
+    tei_kind = "tokenizer"
+
+
 class Failed(Refusal):
     """The model failed at a question."""
 
     status = 500
     kind = "backend"
+    # A model that fails is a failed dependency there.
+    tei_status = 424
 
 
 class Stopping(Refusal):
@@ -111,10 +133,10 @@ class TooLate(Refusal):
 
 def refusal_response(refusal: Refusal, scope: Scope) -> JSONResponse:
     """Return the sentence and its kind, as text-embeddings-inference does; under `/v1` with the request id."""
-    # text-embeddings-inference calls a model that fails a failed dependency.
-    tei = scope["path"] == "/predict"
-    status = 424 if tei and refusal.status == 500 else refusal.status
-    body = {"error": _encodable(str(refusal)), "error_type": refusal.kind}
+    status, kind = refusal.status, refusal.kind
+    if scope["path"] in TEI_PATHS:
+        status, kind = refusal.tei_status or status, refusal.tei_kind or kind
+    body = {"error": _encodable(str(refusal)), "error_type": kind}
     if scope["path"].startswith("/v1/"):
         body["request_id"] = request_id(scope)
     return JSONResponse(body, status, headers=refusal.headers)

@@ -10,7 +10,7 @@ from subjectwise.errors import DataError
 from subjectwise.labels import LabelSet
 from subjectwise.models.devices import AUTO, Compute, choose_device, choose_dtype
 from subjectwise.predictors import default_name, load_answering_predictor
-from subjectwise.records import QuestionClassifier
+from subjectwise.records import MAX_CHARACTERS, Question, QuestionClassifier
 from subjectwise.types import JsonObject
 
 # Fields of a report that mean nothing to a reader elsewhere.
@@ -29,6 +29,7 @@ class LoadedModel:
         max_tokens: the longest question that it reads, in tokens; 0 where that is unknown.
         writes_sentences: whether its sentence writer is loaded.
         dtype: the precision that it computes in, such as `float32`.
+        device: the kind of device, such as `cpu`.
     """
 
     classifier: QuestionClassifier
@@ -38,11 +39,34 @@ class LoadedModel:
     max_tokens: int = 0
     writes_sentences: bool = False
     dtype: str = "float32"
+    device: str = "cpu"
 
     @property
     def labels(self) -> LabelSet:
         """The labels, in the order of the columns."""
         return self.classifier.labels
+
+    def cut(self, text: str, from_left: bool) -> str:
+        """Return a text of which the model reads all, cut at one end where it is too long.
+
+        Args:
+            text: of any length.
+            from_left: keep the end, instead of the beginning.
+        """
+
+        def kept(count: int) -> str:
+            return text[len(text) - count :] if from_left else text[:count]
+
+        def fits(count: int) -> bool:
+            return not kept(count).strip() or not self.classifier.encode([Question(kept(count))])[0].truncated
+
+        low, high = 0, min(len(text), MAX_CHARACTERS)
+        if fits(high):
+            return kept(high)
+        while low < high - 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if fits(middle) else (low, middle)
+        return kept(low)
 
 
 def describe(
@@ -86,9 +110,8 @@ def describe(
         "warning": classifier.warning,
     }
     max_tokens = config.prompt.max_tokens if config else 0
-    # A baseline has a precision of its own.
-    chosen = _chosen_dtype(compute) if isinstance(classifier, Classifier) else "float32"
-    return LoadedModel(classifier, name, version, facts, max_tokens, sentences, chosen)
+    device, dtype = _chosen(compute) if isinstance(classifier, Classifier) else ("cpu", "float32")
+    return LoadedModel(classifier, name, version, facts, max_tokens, sentences, dtype, device)
 
 
 def load_model(
@@ -116,9 +139,10 @@ def load_model(
     return describe(classifier, _public(name), sentences=sentences, compute=compute)
 
 
-def _chosen_dtype(compute: Compute) -> str:
-    """Return what `auto` became."""
-    return str(choose_dtype(choose_device(compute.device), compute.dtype)).removeprefix("torch.")
+def _chosen(compute: Compute) -> tuple[str, str]:
+    """Return the kind of device and the precision that `auto` became."""
+    device = choose_device(compute.device)
+    return device.type, str(choose_dtype(device, compute.dtype)).removeprefix("torch.")
 
 
 def _public(model: str) -> str:

@@ -7,17 +7,23 @@ from collections.abc import Callable, Sequence
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 
 from subjectwise.records import ABSTAIN, Prediction
+from subjectwise.serving.text_embeddings_metrics import TextEmbeddingsMetrics
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
 
 class Metrics:
-    """The counters of one server, in a registry of its own."""
+    """The counters of one server, in a registry of its own.
+
+    Attributes:
+        tei: those that have the names of text-embeddings-inference.
+    """
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
+        self.tei = TextEmbeddingsMetrics(self.registry)
         self._requests = Counter(
             "subjectwise_requests", "Answered requests.", ["route", "status"], registry=self.registry
         )
@@ -45,6 +51,7 @@ class Metrics:
 
     def batch(self, questions: int, tokens: int) -> None:
         """Count a batch."""
+        self.tei.batch(questions, tokens)
         self._batch.observe(questions)
         self._tokens.inc(tokens)
 
@@ -58,6 +65,7 @@ class Metrics:
 
     def watch_queue(self, waiting: Callable[[], float]) -> None:
         """Read the number of waiting questions from `waiting` whenever the counters are asked for."""
+        self.tei.watch_queue(waiting)
         self._waiting.set_function(waiting)
 
     def watch_connections(self, count: Callable[[], float]) -> None:

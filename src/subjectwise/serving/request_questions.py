@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from subjectwise.errors import QuestionError
-from subjectwise.records import MAX_CHARACTERS, Question
-from subjectwise.serving.error_responses import Refusal, TooLarge
+from subjectwise.records import MAX_CHARACTERS, Question, clean_text
+from subjectwise.serving.error_responses import EmptyText, TooLarge, Untokenizable
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ def read_questions(texts: Sequence[QuestionText], most: int) -> list[Question]:
         Refusal: one of them cannot be read, or there are none or too many.
     """
     if not texts:
-        raise Refusal("There is no question; give at least one.")
+        raise EmptyText("There is no question; give at least one.")
     if len(texts) > most:
         raise TooLarge(f"There are {len(texts)} questions; the limit is {most}.")
     questions = []
@@ -44,5 +44,6 @@ def read_questions(texts: Sequence[QuestionText], most: int) -> list[Question]:
         try:
             questions.append(Question(given.text, tuple(given.options)))
         except QuestionError as error:
-            raise Refusal(which + str(error)) from error
+            kind = Untokenizable if clean_text(given.text) else EmptyText
+            raise kind(which + str(error)) from error
     return questions

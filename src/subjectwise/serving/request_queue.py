@@ -15,12 +15,12 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 
-from subjectwise.errors import SubjectwiseError
+from subjectwise.errors import QuestionError, SubjectwiseError
 from subjectwise.records import Question, Scored
 from subjectwise.serving.accepted_request import AcceptedRequest, Job, Share, rows_of
 from subjectwise.serving.access_log import LOGGER
 from subjectwise.serving.batch_pace import BATCH_COST, QUESTION_COST, BatchPace
-from subjectwise.serving.error_responses import Failed, Overloaded, Refusal, Stopping, TooLate
+from subjectwise.serving.error_responses import Failed, Overloaded, Refusal, Stopping, TooLate, Untokenizable
 from subjectwise.serving.limits import Limits
 from subjectwise.serving.loaded_model import LoadedModel
 
@@ -92,19 +92,22 @@ class RequestQueue:
         self._model = model
 
     @contextlib.asynccontextmanager
-    async def accept(self, questions: Sequence[Question], further: int = 0) -> AsyncIterator[AcceptedRequest]:
+    async def accept(
+        self, questions: Sequence[Question], further: int = 0, whole: bool = False
+    ) -> AsyncIterator[AcceptedRequest]:
         """Accept a request, whose questions are then scored within the deadline.
 
         Args:
             questions: of the request.
             further: how many more it may score, to explain them.
+            whole: refuse it where a question is longer than the model reads, instead of cutting its middle.
 
         Raises:
             Overloaded: too much is waiting already.
             Stopping: `close` has been called.
             TooLate: the deadline has passed.
         """
-        request = AcceptedRequest(self._model, questions, further, self._compute)
+        request = AcceptedRequest(self._model, questions, further, self._compute, whole)
         with self._changed:
             self._check_room(request)
             self._requests.append(request)
@@ -267,6 +270,10 @@ class RequestQueue:
 
 def failure(error: Exception) -> Refusal:
     """Return what the client is sent. An error of ours is a sentence about the request; any other stays in the log."""
+    if isinstance(error, Refusal):
+        return error
+    if isinstance(error, QuestionError):
+        return Untokenizable(str(error))
     if isinstance(error, SubjectwiseError):
         return Refusal(str(error))
     _log.error("failed", exc_info=error)

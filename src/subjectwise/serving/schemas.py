@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
@@ -50,19 +50,42 @@ _One = Annotated[list[str], Field(min_length=1, max_length=1)]
 
 
 class PredictRequest(_Tolerant):
-    """A text, or a list of lists with one text each.
-
-    `raw_scores` gives log-probabilities, of which the softmax is the scores. A text that is too long loses its middle,
-    whatever `truncate` says.
-    """
+    """A text, a list with one text, or a list of such lists."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"inputs": _EXAMPLE}, {"inputs": [[_EXAMPLE], ["What is a tort?"]]}]}
     )
 
-    inputs: str | Annotated[list[_One], Field(min_length=1)]
-    raw_scores: bool = False
-    truncate: bool | None = None
+    inputs: str | _One | Annotated[list[_One], Field(min_length=1)]
+    raw_scores: bool = Field(False, description="Log-probabilities, of which the softmax is the scores.")
+    truncate: bool | None = Field(None, description="Whether a text that is too long is cut, or refused; null cuts it.")
+    truncation_direction: Literal["Left", "Right", "left", "right"] | None = Field(
+        None, description="Which end is cut; null cuts the middle."
+    )
+
+    @property
+    def single(self) -> bool:
+        """Whether it asks for one text, and not for a list of them."""
+        return isinstance(self.inputs, str) or isinstance(self.inputs[0], str)
+
+    @property
+    def texts(self) -> list[str]:
+        """The texts."""
+        rows = [self.inputs] if isinstance(self.inputs, str) else self.inputs
+        return [row if isinstance(row, str) else row[0] for row in rows]
+
+
+class PipelineParameters(_Tolerant):
+    """What `huggingface_hub.InferenceClient.text_classification` sends beside the text."""
+
+    top_k: Annotated[int, Field(ge=1)] | None = Field(None, description="How many labels; null for all.")
+    function_to_apply: Literal["softmax", "none"] | None = Field(None, description="none for log-probabilities.")
+
+
+class RootRequest(PredictRequest):
+    """As for `/predict`. With `parameters`, which InferenceClient sends, the answer is a list for each text."""
+
+    parameters: PipelineParameters | None = None
 
 
 class QuestionBody(_Strict):

@@ -39,7 +39,7 @@ class ServerSettings:
     questions: int = 128
     explained: int = 8
     explained_characters: int = 10_000
-    body_bytes: int = 1 << 20
+    body_bytes: int = 2_000_000
     api_keys: tuple[str, ...] = ()
     cors_origins: tuple[str, ...] = ()
     hosts: tuple[str, ...] = ()

@@ -5,15 +5,35 @@ import json
 import pytest
 
 from subjectwise.serving import error_responses
-from subjectwise.serving.error_responses import Failed, Overloaded, Refusal, TooLate, refusal_response
+from subjectwise.serving.error_responses import (
+    EmptyText,
+    Failed,
+    Overloaded,
+    Refusal,
+    TooLate,
+    Untokenizable,
+    refusal_response,
+)
 
 
-@pytest.mark.parametrize(("path", "status"), [("/classify", 500), ("/v1/classify", 500), ("/predict", 424)])
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("/classify", 500), ("/v1/classify", 500), ("/predict", 424), ("/", 424), ("/invocations", 424)],
+)
 def test_a_model_that_fails(path: str, status: int) -> None:
     response = refusal_response(Failed("It failed."), {"type": "http", "path": path, "state": {"request_id": "r1"}})
     body = {"error": "It failed.", "error_type": "backend"}
     assert json.loads(bytes(response.body)) == (body | {"request_id": "r1"} if path.startswith("/v1/") else body)
     assert response.status_code == status
+
+
+@pytest.mark.parametrize(
+    ("refusal", "status", "kind"), [(EmptyText("x"), 400, "empty"), (Untokenizable("x"), 422, "tokenizer")]
+)
+def test_kinds_that_text_embeddings_inference_alone_has(refusal: Refusal, status: int, kind: str) -> None:
+    for path, expected in (("/predict", (status, kind)), ("/classify", (422, "validation"))):
+        response = refusal_response(refusal, {"type": "http", "path": path})
+        assert (response.status_code, json.loads(bytes(response.body))["error_type"]) == expected
 
 
 def test_headers_and_what_utf8_lacks() -> None:
@@ -26,8 +46,9 @@ def test_headers_and_what_utf8_lacks() -> None:
     )
 
 
-def test_every_refusal_has_a_status_of_its_own() -> None:
+def test_every_status_has_a_refusal() -> None:
     kinds = [
         value for value in vars(error_responses).values() if isinstance(value, type) and issubclass(value, Refusal)
     ]
-    assert len({kind.status for kind in kinds}) == len(kinds) > 8
+    assert {kind.status for kind in kinds} >= {400, 401, 404, 408, 409, 413, 415, 421, 422, 429, 499, 500, 503, 504}
+    assert all(kind.__doc__ for kind in kinds)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from subjectwise.records import Question
-from subjectwise.serving.error_responses import Refusal, TooLarge
+from subjectwise.serving.error_responses import EmptyText, Refusal, TooLarge
 from subjectwise.serving.request_questions import QuestionText, read_questions
 
 
@@ -23,13 +23,13 @@ def test_control_characters_become_spaces() -> None:
 
 
 def test_what_cannot_be_read_is_named() -> None:
-    with pytest.raises(Refusal, match="There is no question"):
+    with pytest.raises(EmptyText, match="There is no question"):
         read_questions([], most=2)
     with pytest.raises(TooLarge, match="There are 3 questions; the limit is 2"):
         read_questions([QuestionText("a")] * 3, most=2)
     with pytest.raises(TooLarge, match=r"^Question 2: It has 50,001 characters"):
         read_questions([QuestionText("a"), QuestionText("a", ["b" * 50_000])], most=2)
-    with pytest.raises(Refusal, match=r"^Question 2: The question is empty"):
+    with pytest.raises(EmptyText, match=r"^Question 2: The question is empty"):
         read_questions([QuestionText("a"), QuestionText(" ")], most=2)
     with pytest.raises(Refusal, match=r"^The question is empty"):
         read_questions([QuestionText(" ")], most=2)

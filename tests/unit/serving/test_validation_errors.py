@@ -5,6 +5,14 @@ import pytest
 from subjectwise.serving.validation_errors import validation_sentence
 
 
+@pytest.mark.parametrize("body", [{"model": "m", "input": ["a"]}, {"input": "a"}])
+def test_a_body_of_vllm_is_named(body: object) -> None:
+    missing = {"type": "missing", "loc": ("body", "inputs"), "msg": ""}
+    assert "This is a body of vLLM" in validation_sentence("/classify", [missing], body)
+    assert "vLLM" not in validation_sentence("/predict", [missing], body)
+    assert validation_sentence("/classify", [missing], {"text": "a"}) == "The field inputs is missing."
+
+
 @pytest.mark.parametrize(
     ("path", "error", "sentence"),
     [
