@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import logging
 import sys
 import traceback
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 LOGGER = "subjectwise.serving"
@@ -32,13 +35,50 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, ensure_ascii=True, default=str)
 
 
+class LoggedStream(io.TextIOBase):
+    """A text stream whose lines become lines of the log, such as what a library prints while a model is loaded.
+
+    Args:
+        logger: logs them as the event `output`.
+    """
+
+    def __init__(self, logger: logging.Logger) -> None:
+        super().__init__()
+        self._logger = logger
+        self._line = ""
+
+    def writable(self) -> bool:
+        """Return True."""
+        return True
+
+    def write(self, text: str) -> int:
+        """Take a part of a line; a progress bar that redraws itself is logged as it was in the end."""
+        *lines, rest = (self._line + text).split("\n")
+        for line in lines:
+            if shown := line.rstrip("\r").rpartition("\r")[2].strip():
+                self._logger.info("output", extra={"fields": {"text": shown}})
+        self._line = rest.rpartition("\r")[2] if not rest.endswith("\r") else rest
+        return len(text)
+
+
+@contextlib.contextmanager
+def captured_output(stdout: bool = True) -> Iterator[None]:
+    """Log what is printed to standard error, and to standard output unless that is for something else."""
+    stream = LoggedStream(logging.getLogger(LOGGER))
+    with contextlib.redirect_stderr(stream), contextlib.redirect_stdout(stream) if stdout else contextlib.nullcontext():
+        yield
+
+
 def log_to_stderr(quiet: bool = False) -> None:
     """Log the server and the libraries below it to standard error; if `quiet`, without a line per request."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     # On the root logger, so that what a library logs is a line of JSON too.
-    logging.getLogger().addHandler(handler)
-    logger = logging.getLogger(LOGGER)
-    logger.setLevel(logging.INFO)
+    root = logging.getLogger()
+    for other in list(root.handlers):
+        if isinstance(other.formatter, JsonLines):
+            root.removeHandler(other)
+    root.addHandler(handler)
+    logging.getLogger(LOGGER).setLevel(logging.INFO)
     if quiet:
-        logger.addFilter(lambda record: record.getMessage() != REQUEST)
+        handler.addFilter(lambda record: record.getMessage() != REQUEST)

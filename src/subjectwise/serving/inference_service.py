@@ -99,9 +99,13 @@ class InferenceService:
         finally:
             answering.cancel()
             leaving.cancel()
+        self.count(answer)
+        return answer
+
+    def count(self, answer: Answer) -> None:
+        """Count the answers of a request."""
         self.metrics.answers(answer.predictions)
         self.answered += len(answer.predictions)
-        return answer
 
     async def reload(self) -> LoadedModel:
         """Load the model again and let it answer from the next request on; if that fails, the old one stays.

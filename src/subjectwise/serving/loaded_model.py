@@ -11,6 +11,7 @@ from subjectwise.labels import LabelSet
 from subjectwise.models.devices import AUTO, Compute, choose_device, choose_dtype
 from subjectwise.predictors import default_name, load_answering_predictor
 from subjectwise.records import MAX_CHARACTERS, Question, QuestionClassifier
+from subjectwise.serving.subject_descriptions import label_descriptions
 from subjectwise.types import JsonObject
 
 # Fields of a report that mean nothing to a reader elsewhere.
@@ -95,12 +96,13 @@ def describe(
     reports = [
         {key: value for key, value in report.items() if key not in _PRIVATE} for report in results.get("reports", ())
     ]
-    descriptions = classifier.labels.descriptions
     facts: JsonObject = {
         "name": name,
         "version": version,
         "base": {"name": config.base.public_name, "sha256": config.base.sha256} if config else None,
-        "labels": [{"label": label, "description": descriptions.get(label, "")} for label in classifier.labels],
+        "labels": [
+            {"label": label, "description": text} for label, text in label_descriptions(classifier.labels).items()
+        ],
         "prompt": prompt,
         "temperature": classifier.temperature,
         "thresholds": dict(classifier.thresholds),

@@ -79,6 +79,11 @@ class RequestQueue:
         return sum(request.waiting for request in list(self._requests))
 
     @property
+    def busy(self) -> bool:
+        """Whether an accepted request waits for its answer."""
+        return bool(self._requests)
+
+    @property
     def alive(self) -> bool:
         """Whether the model thread runs."""
         return self._thread.is_alive()

@@ -11,7 +11,7 @@ from dataclasses import replace
 from types import FrameType
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.applications import Starlette
 
 from subjectwise.errors import SubjectwiseError
 from subjectwise.serving.connections import (
@@ -60,11 +60,11 @@ def address(bound: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def serve(app: FastAPI, bound: socket.socket, on_ready: Callable[[], None]) -> None:
+def serve(app: Starlette, bound: socket.socket, on_ready: Callable[[], None]) -> None:
     """Serve until SIGTERM or SIGINT, then answer what has been accepted. SIGHUP loads the model again.
 
     Args:
-        app: of `create_app`.
+        app: with its service in `app.state.service`.
         bound: of `bind`.
         on_ready: called once, when requests are answered.
     """
@@ -80,7 +80,8 @@ class HttpServer(uvicorn.Server):
         service: what it serves.
     """
 
-    def __init__(self, app: FastAPI, service: InferenceService) -> None:
+    def __init__(self, app: Starlette, service: InferenceService) -> None:
+        self._service = service
         limits, deadline = service.settings.connections, service.settings.limits.deadline
         self._closing_seconds = limits.closing_seconds
         limits = replace(limits, most=connections_within_descriptors(limits.most))
@@ -101,13 +102,16 @@ class HttpServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Answer what was accepted; a client that does not read its answer is not waited for."""
-        asyncio.get_running_loop().call_later(self._closing_seconds, self._drop_idle)
+        asyncio.get_running_loop().call_later(self._closing_seconds, self._drop_who_waits_for_nothing)
         await super().shutdown(sockets)
 
-    def _drop_idle(self) -> None:
+    def _drop_who_waits_for_nothing(self, was_busy: bool = True) -> None:
+        # Twice in a row, since an answer that has just been computed is still to be sent.
+        busy = self._service.queue.busy
         for connection in self._connections():
-            if connection.idle:
+            if connection.idle or not (busy or was_busy):
                 connection.drop("slow")
+        asyncio.get_running_loop().call_later(1, self._drop_who_waits_for_nothing, busy)
 
     def _connections(self) -> list[LimitedConnection]:
         return [item for item in self.server_state.connections if isinstance(item, LimitedConnection)]
@@ -122,9 +126,8 @@ class SignalledServer(HttpServer):
         on_ready: called once, when requests are answered.
     """
 
-    def __init__(self, app: FastAPI, service: InferenceService, on_ready: Callable[[], None]) -> None:
+    def __init__(self, app: Starlette, service: InferenceService, on_ready: Callable[[], None]) -> None:
         super().__init__(app, service)
-        self._service = service
         self._on_ready = on_ready
         self._reload: asyncio.Task[None] | None = None
 

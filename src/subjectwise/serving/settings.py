@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -60,6 +61,11 @@ class ServerSettings:
     def most_questions(self) -> int:
         """How many questions a request may have; it must fit into the queue."""
         return min(self.questions, self.limits.waiting)
+
+
+def collect_api_keys(given: Sequence[str], file: Path | None) -> tuple[str, ...]:
+    """Return the API keys that were given and those of a file."""
+    return (*given, *(read_api_keys(file) if file else ()))
 
 
 def read_api_keys(path: Path) -> tuple[str, ...]:

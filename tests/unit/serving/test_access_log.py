@@ -4,10 +4,12 @@ import json
 import logging
 import subprocess
 import sys
+from typing import Any
 
 import pytest
+from tqdm import tqdm
 
-from subjectwise.serving.access_log import LOGGER, JsonLines
+from subjectwise.serving.access_log import LOGGER, JsonLines, LoggedStream, captured_output
 
 
 def line_of(record: logging.LogRecord) -> dict[str, object]:
@@ -42,3 +44,31 @@ def test_the_log_goes_to_standard_error(quiet: bool, events: list[str]) -> None:
     )
     finished = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert [json.loads(line)["event"] for line in finished.stderr.splitlines()] == events
+
+
+def test_what_is_printed_becomes_lines_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO), captured_output():
+        print("one line\nand another")
+        print("to the other stream", file=sys.stderr)
+        for done in range(3):
+            print(f"\rLoading: {done}/2", end="", file=sys.stderr, flush=True)
+        print(file=sys.stderr)
+        print("half a ", end="")
+        print("line")
+    texts = [line_of(record)["text"] for record in caplog.records]
+    assert texts == ["one line", "and another", "to the other stream", "Loading: 2/2", "half a line"]
+    assert {record.getMessage() for record in caplog.records} == {"output"}
+
+
+def test_standard_output_may_be_for_something_else(caplog: pytest.LogCaptureFixture, capsys: Any) -> None:
+    with caplog.at_level(logging.INFO), captured_output(stdout=False):
+        print("a protocol")
+    assert not caplog.records and capsys.readouterr().out == "a protocol\n"
+
+
+def test_a_progress_bar_is_logged_as_it_was_in_the_end(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        stream = LoggedStream(logging.getLogger(LOGGER))
+        for _ in tqdm(range(100), file=stream, mininterval=0):
+            pass
+    assert len(caplog.records) == 1 and "100/100" in str(line_of(caplog.records[0])["text"])

@@ -7,7 +7,7 @@ import pytest
 
 from subjectwise.errors import SubjectwiseError
 from subjectwise.serving.limits import Limits
-from subjectwise.serving.settings import ServerSettings, read_api_keys
+from subjectwise.serving.settings import ServerSettings, collect_api_keys, read_api_keys
 
 
 @pytest.mark.parametrize(
@@ -65,6 +65,13 @@ def test_keys_of_a_file(tmp_path: Path) -> None:
         read_api_keys(path)
     with pytest.raises(SubjectwiseError, match="No such file"):
         read_api_keys(tmp_path / "none")
+
+
+def test_keys_that_were_given_come_before_those_of_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    path.write_text("of-the-file\n", encoding="utf-8")
+    assert collect_api_keys(["given"], path) == ("given", "of-the-file")
+    assert collect_api_keys([], None) == ()
 
 
 def test_a_request_fits_into_the_queue() -> None:
