@@ -234,12 +234,19 @@ class Classifier(ScoreBasedClassifier, ClassifierMixin, BaseEstimator):  # type:
         files = (self._folder / name for name in (CONFIG_FILE, VOCABULARY_FILE))
         return files_sha256([file for file in files if file.is_file()])
 
-    def _write_sentence(self, explanation: Explanation) -> str:
-        """Write a sentence with the base without its adapter, which is merged in the scorer's own copy."""
+    def load_sentence_writer(self) -> None:
+        """Load the base without its adapter, which is merged in the scorer's own copy."""
+        self._sentence_writer()
+
+    def write_sentence(self, explanation: Explanation) -> str:
+        """Write the sentence of an explanation with the base without its adapter, which is loaded once for it."""
+        return self._sentence_writer().write(explanation, list(self.labels))
+
+    def _sentence_writer(self) -> SentenceWriter:
         if self._writer is None:
             loaded = load_base(self._base, device=self.device, dtype=self.dtype)
             self._writer = SentenceWriter(loaded.model, loaded.tokenizer)
-        return self._writer.write(explanation, list(self.labels))
+        return self._writer
 
     def _load(self, folder: Path, base: str | None) -> None:
         loaded = load_model(folder, base=base, compute=Compute(self.device, self.dtype, self.engine))

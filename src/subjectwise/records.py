@@ -383,3 +383,11 @@ class QuestionClassifier(Protocol):
     ) -> Explanation:
         """Return the words that changed the answer, and a sentence on request."""
         ...
+
+    def load_sentence_writer(self) -> None:
+        """Load what `write_sentence` needs, so that the first sentence does not wait for it."""
+        ...
+
+    def write_sentence(self, explanation: Explanation) -> str:
+        """Return the sentence of an explanation, "This is physics because ..."."""
+        ...

@@ -10,6 +10,7 @@ from typing import Any, overload
 import numpy as np
 import numpy.typing as npt
 
+from subjectwise.errors import DataError
 from subjectwise.explain.evidence import find_evidence
 from subjectwise.labels import LabelSet
 from subjectwise.records import (
@@ -59,9 +60,19 @@ class ScoreBasedClassifier(ABC):
     ) -> Scored:
         """Return calibrated probabilities; `encoded` saves encoding the questions again."""
 
-    @abstractmethod
-    def _write_sentence(self, explanation: Explanation) -> str:
-        """Write a sentence for an explanation."""
+    def load_sentence_writer(self) -> None:
+        """Load what `write_sentence` needs, so that the first sentence does not wait for it.
+
+        Raises:
+            DataError: this predictor cannot write.
+            BaseModelError: the base cannot write, or cannot be loaded.
+        """
+        raise DataError("This predictor cannot write a sentence; leave the sentence out (--no-sentence).")
+
+    def write_sentence(self, explanation: Explanation) -> str:
+        """Return the sentence of an explanation; raises as `load_sentence_writer` does."""
+        self.load_sentence_writer()
+        return ""
 
     @overload
     def classify(  # type: ignore[overload-overlap]  # a str is a sequence of str too, and is one question here
@@ -140,7 +151,7 @@ class ScoreBasedClassifier(ABC):
             return self.score(questions).probabilities
 
         explanation = find_evidence(as_question(question), list(self.labels), answer, rounds)
-        return replace(explanation, sentence=self._write_sentence(explanation)) if sentence else explanation
+        return replace(explanation, sentence=self.write_sentence(explanation)) if sentence else explanation
 
     def predict_proba(self, X: Sequence[Question | str]) -> FloatArray:
         """Return calibrated probabilities, [questions, labels], columns in the order of `classes_`."""

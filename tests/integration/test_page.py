@@ -18,7 +18,7 @@ QUESTION = "How does the enzyme change the membrane of a cell?"
 
 @pytest.fixture(scope="module")
 def server(tiny_model: Path) -> Iterator[Process]:
-    with running("--model", tiny_model) as found:
+    with running("--model", tiny_model, "--sentences") as found:
         yield found
 
 

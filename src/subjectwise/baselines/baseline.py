@@ -31,7 +31,7 @@ from subjectwise.baselines.sentence_encoder import SentenceEncoder
 from subjectwise.data.near_duplicates import near_duplicate_groups
 from subjectwise.errors import DataError, ModelFolderError
 from subjectwise.labels import LabelSet
-from subjectwise.records import EncodedQuestion, Example, Explanation, Question, Scored, as_questions
+from subjectwise.records import EncodedQuestion, Example, Question, Scored, as_questions
 from subjectwise.score_based_classifier import ScoreBasedClassifier
 from subjectwise.statistics.calibration import apply_temperature, fit_temperature
 from subjectwise.statistics.metrics import MEASURES
@@ -167,9 +167,6 @@ class Baseline(ScoreBasedClassifier):
             return Scored(np.zeros((0, len(self.config.labels))))
         inputs = estimator_inputs(as_questions(questions), self.encoder, on_progress)
         return Scored(apply_temperature(raw_scores(self.estimator, inputs), self.config.temperature))
-
-    def _write_sentence(self, explanation: Explanation) -> str:
-        raise DataError("A baseline cannot write a sentence; leave the sentence out (--no-sentence).")
 
     def save(self, folder: Path | str, *, manifest_sha256: str = "") -> None:
         """Write a new `folder`, whole or not at all. `manifest_sha256` identifies the rows it was fitted on."""
