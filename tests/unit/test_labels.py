@@ -1,3 +1,5 @@
+"""Label sets: order, names that are refused, and the YAML file."""
+
 from pathlib import Path
 
 import pytest
@@ -19,8 +21,8 @@ def test_answers_begin_with_a_space_and_order_is_kept() -> None:
         (("law",), "at least two"),
         (("law", " "), "empty"),
         (("law", "a\nb"), "line break"),
-        (("Law", "law"), "equal once case"),
-        (("computer  science", "Computer science"), "equal once case"),
+        (("Law", "law"), "differ only in case or spaces"),
+        (("computer  science", "Computer science"), "differ only in case or spaces"),
     ],
 )
 def test_bad_sets_are_refused(names: tuple[str, ...], part: str) -> None:
@@ -71,8 +73,8 @@ def test_descriptions_and_examples_are_read(tmp_path: Path) -> None:
         ("labels:\n  a: {examples: text}\n  b:\n", "list of texts"),
         ("labels:\n  a: {examples: ['']}\n  b:\n", "list of texts"),
         ("labels:\n  a: {description: 3}\n  b:\n", "must be text"),
-        ("labels:\n  1: x\n  b:\n", "must hold a list"),
-        ("labels:\n  Refund: x\n  refund: y\n", "equal once case"),
+        ("labels:\n  1: x\n  b:\n", "must have a list of label names"),
+        ("labels:\n  Refund: x\n  refund: y\n", "differ only in case or spaces"),
     ],
 )
 def test_bad_descriptions_are_refused(tmp_path: Path, text: str, part: str) -> None:
