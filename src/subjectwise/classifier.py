@@ -6,7 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -181,24 +181,43 @@ class Classifier(ScoreBasedClassifier, ClassifierMixin, BaseEstimator):  # type:
         self._check_fitted()
         return self._scorer.encode(questions)
 
+    @overload
     def score(
         self,
         questions: Sequence[Question | str],
+        y: None = None,
         *,
         encoded: Sequence[EncodedQuestion] | None = None,
         on_progress: Progress | None = None,
-    ) -> Scored:
-        """Return calibrated probabilities of the labels and their probability mass.
+    ) -> Scored: ...
+
+    @overload
+    def score(self, questions: Sequence[Question | str], y: Sequence[Any], sample_weight: Any = None) -> float: ...
+
+    def score(
+        self,
+        questions: Sequence[Question | str],
+        y: Sequence[Any] | None = None,
+        sample_weight: Any = None,
+        *,
+        encoded: Sequence[EncodedQuestion] | None = None,
+        on_progress: Progress | None = None,
+    ) -> Scored | float:
+        """Return calibrated probabilities of the labels and their probability mass; with `y` the accuracy.
 
         Args:
             questions: each with the answer options that the model is to be shown.
-            encoded: what `encode` returned for them, to save encoding them again.
+            y: their labels, with which scikit-learn asks for the accuracy.
+            sample_weight: of the accuracy.
+            encoded: what `encode` returned for the questions, to save encoding them again.
             on_progress: called after each batch with the number of its questions.
 
         Raises:
             QuestionError: a question is empty, too long or has control characters.
         """
         self._check_fitted()
+        if y is not None:
+            return float(ClassifierMixin.score(self, questions, y, sample_weight))
         if encoded is None:
             encoded = self._scorer.encode([as_question(question) for question in questions])
         scores = self._scorer.score(encoded, on_progress)

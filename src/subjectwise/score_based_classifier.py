@@ -137,4 +137,5 @@ class ScoreBasedClassifier(ABC):
 
     def predict(self, X: Sequence[Question | str]) -> npt.NDArray[Any]:
         """Return the most probable label of each question, [questions]."""
-        return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
+        probabilities = self.predict_proba(X)  # first, since it says where a classifier was not fitted
+        return np.asarray(self.classes_[probabilities.argmax(axis=1)])

@@ -25,6 +25,10 @@ from subjectwise.text.spelling import count_words
 from subjectwise.types import IntArray, JsonObject
 from subjectwise.utils.progress import progress_bar
 
+# With fewer validation rows the temperature and the thresholds are guesses: of 100 rows that are all right, the error
+# rate may still be 3 % (the upper bound of a 95 % interval).
+ENOUGH_ROWS = 100
+
 
 def calibrate(
     folder: Path,
@@ -59,7 +63,7 @@ def calibrate(
         raise DataError(f"{data.path} has other labels than {folder}; give a split with the same labels.")
     if spelling is not None:
         config = with_spelling(config, spelling, data)
-    loaded = load_model(folder, base=base or config.base.name, compute=compute, config=config)
+    loaded = load_model(folder, base=base, compute=compute, config=config)
     validation = data.examples("validation")
     scores, truth = score_examples(loaded.scorer, validation, config.prompt.with_options, progress=progress)
     temperature = fit_temperature(scores.log_probs, truth)
@@ -81,6 +85,17 @@ def calibrate(
     write_config(folder, fitted)
     write_card(folder)
     return fitted
+
+
+def calibration_warning(config: ModelConfig) -> str:
+    """Return one sentence where a model was calibrated on too few validation rows; else an empty text."""
+    rows = int(config.results.get("validation", {}).get("rows", 0))
+    if not 0 < rows < ENOUGH_ROWS:
+        return ""
+    return (
+        f"{rows} validation rows are too few to know how sure the model may be; "
+        f"its probabilities may be too high or too low. Give it {ENOUGH_ROWS} or more."
+    )
 
 
 def with_spelling(config: ModelConfig, spelling: str, data: SplitFolder) -> ModelConfig:
@@ -107,7 +122,7 @@ def score_examples(
     scorer: Scorer, examples: Sequence[Example], options_shown: bool, *, progress: bool
 ) -> tuple[LabelLogProbs, IntArray]:
     """Return the scores of the examples, shown with or without their options, and the index of each one's label."""
-    truth = np.array([scorer.labels.index(example.label) for example in examples])
+    truth = np.array([scorer.labels.index(example.label) for example in examples], dtype=np.int64)
     encoded = scorer.encode(show_options((example.question for example in examples), options_shown))
     with progress_bar("Validating", len(examples), "questions", hidden=not progress) as bar:
         return scorer.score(encoded, bar.update), truth
