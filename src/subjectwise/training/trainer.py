@@ -77,8 +77,10 @@ class LabelTrainer(Trainer):
             processes=processes.count,
         )
         ours = [
-            EpochOrder(self._batches), StopWithoutImprovement(settings.patience), Checkpoints(settings.checkpoint_steps),
-        ]  # fmt: skip
+            EpochOrder(self._batches),
+            StopWithoutImprovement(settings.patience),
+            Checkpoints(settings.checkpoint_steps),
+        ]
         super().__init__(
             model=LossModule(task.base.model, task.loss),
             args=args,

@@ -57,7 +57,7 @@ def test_noise_changes_the_text_and_not_the_targets(tiny_base: Path, split_folde
 
 
 def test_a_heads_row_is_its_ids_and_its_label(tiny_base: Path) -> None:
-    model, prompt, _ = adapted(tiny_base, load_recipe("small"), LABELS)
+    _, prompt, _ = adapted(tiny_base, load_recipe("small"), LABELS)
     encoder = HeadEncoder(prompt.tokenizer, load_recipe("head").prompt)
     rows = HeadRows(EXAMPLES, encoder, LABELS, load_recipe("head").training)
     (whole,) = encoder.encode([EXAMPLES[1].question])
