@@ -111,9 +111,7 @@ def test_the_saved_model_answers_as_the_trained_one(
         kept.append(head_task(*args))
         return kept[0]
 
-    recipe = head_recipe(
-        head_bases[kind], f"head.tune={tune}", "training.epochs=1", "training.learning_rate=2e-3"
-    )
+    recipe = head_recipe(head_bases[kind], f"head.tune={tune}", "training.epochs=1", "training.learning_rate=2e-3")
     train(recipe, data, tmp_path / "m", compute=CPU, progress=False, make_task=keep)
     scorer = kept[0].scorer()
     expected = scorer.score(scorer.encode(ASKED)).log_probs

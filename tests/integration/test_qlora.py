@@ -127,9 +127,7 @@ def test_gradients_are_those_of_the_rounded_base_and_stay_so_after_scoring(tiny_
         scorer = LabelScorer(model, prompt)
         scores = scorer.score(scorer.encode([Question(text) for text in QUESTIONS]))
         views = [RowView(*divmod(key, 2)) for key in range(0, 24, 3)]
-        batch = label_batch(
-            data.examples("train"), prompt, LabelTrie(prompt.label_ids, prompt.end_ids), views=views
-        )
+        batch = label_batch(data.examples("train"), prompt, LabelTrie(prompt.label_ids, prompt.end_ids), views=views)
         model.train()
         token_loss(model, prompt.prefix_ids, True, batch, per_row=True).backward()  # type: ignore[no-untyped-call]
         gradients = {name: weight.grad for name, weight in model.named_parameters() if weight.requires_grad}

@@ -25,8 +25,8 @@ WHOLE_WEIGHTS_FILE = "model.safetensors"
 WHOLE_FILES = ("config.json", WHOLE_WEIGHTS_FILE)
 COMMON_FILES = (CONFIG_FILE, "label_mapping.json", "category_mapping.json", "tokenizer.json", "tokenizer_config.json")
 
-# Settings of 0.1.0 that made a head read at the end of the padded row, or one row at a time, and what they are now.
-_REMOVED_HEAD_SETTINGS = {"train_head": True, "pooling": "auto", "pad_token": True}
+# Settings of 0.1.0 that brought the known faults of a head back. Only `pooling` changed how a trained one was read.
+_REMOVED_HEAD_SETTINGS = ("train_head", "pooling", "pad_token")
 
 
 @dataclass(frozen=True)
@@ -143,19 +143,19 @@ class ModelConfig:
                 thresholds=values.get("thresholds", {}),
                 results=values.get("results", {}),
                 head=build_settings(HeadSettings, head, "head."),
-                warning=_removed_settings_warning(removed),
+                warning=_pooling_warning(removed),
             )
         except (KeyError, TypeError, ValueError, DataError, RecipeError) as error:
             raise ModelFolderError(f"{path} is damaged: {error}.") from error
 
 
-def _removed_settings_warning(removed: JsonObject) -> str:
-    changed = [key for key, value in removed.items() if value != _REMOVED_HEAD_SETTINGS[key]]
-    if not changed:
+def _pooling_warning(removed: JsonObject) -> str:
+    pooling = removed.get("pooling", "auto")
+    if pooling == "auto":
         return ""
     return (
-        f"This head was trained with head.{changed[0]}={removed[changed[0]]}, which no longer exists; "
-        "it is read at each row's last token, and its answers differ."
+        f"This head was trained with head.pooling={pooling}, which no longer exists; it is read at each row's last "
+        "token, and its answers differ."
     )
 
 

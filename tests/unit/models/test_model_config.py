@@ -114,8 +114,7 @@ def test_the_vocabulary_is_needed_where_spelling_is_corrected(folder: Path, tmp_
         ({}, ""),
         ({"train_head": True, "pooling": "auto", "pad_token": True}, ""),
         ({"pooling": "row_end"}, "head.pooling=row_end"),
-        ({"pad_token": False}, "head.pad_token=False"),
-        ({"train_head": False}, "head.train_head=False"),
+        ({"pad_token": False, "train_head": False}, ""),
     ],
 )
 def test_settings_of_older_versions_are_read_with_a_warning(
