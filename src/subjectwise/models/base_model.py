@@ -17,9 +17,9 @@ from typing import Any
 import torch
 
 from subjectwise.errors import BaseModelError
+from subjectwise.models.base_info import BaseInfo
 from subjectwise.models.devices import choose_device, choose_dtype
 from subjectwise.models.gguf import EMBEDDED, EMBEDDED_SHA256, converted_gguf, embedded_file
-from subjectwise.models.model_config import BaseInfo
 from subjectwise.types import LanguageModel, Tokenizer
 from subjectwise.utils.atomic_files import files_sha256
 

@@ -12,6 +12,7 @@ import numpy as np
 from subjectwise.data.protocols import SPLIT_NAMES
 from subjectwise.data.split import SplitFolder
 from subjectwise.errors import DataError, ModelFolderError
+from subjectwise.models.base_info import remember_base
 from subjectwise.models.devices import AUTO, Compute
 from subjectwise.models.label_scores import LabelLogProbs, Scorer
 from subjectwise.models.model_config import ModelConfig, read_config, write_config
@@ -82,6 +83,8 @@ def calibrate(
         thresholds=find_thresholds(probabilities, truth),
         results=results,
     )
+    if not config.head.whole:
+        remember_base(loaded.base)
     write_config(folder, fitted)
     write_card(folder)
     return fitted

@@ -14,9 +14,7 @@ from subjectwise.errors import ModelFolderError
 from subjectwise.models.model_config import (
     CONFIG_FILE,
     VOCABULARY_FILE,
-    BaseInfo,
     ModelConfig,
-    public_name,
     read_config,
     write_config,
 )
@@ -126,9 +124,17 @@ def test_settings_of_older_versions_are_read_with_a_warning(
     assert (warned in config.warning) and bool(config.warning) == bool(warned)
 
 
-def test_the_public_name_of_a_base_has_no_path(tmp_path: Path) -> None:
-    (tmp_path / "base").mkdir()
-    assert public_name(str(tmp_path / "base")) == "base"
-    assert public_name("embedded") == "HuggingFaceTB/SmolLM2-135M-Instruct"
-    assert public_name("Qwen/Qwen3-0.6B") == "Qwen/Qwen3-0.6B"
-    assert BaseInfo(str(tmp_path / "base"), "", "", 1, 1).public_name == "base"
+def test_the_path_of_the_base_is_not_written(folder: Path) -> None:
+    config = read_config(folder)
+    path = "/home/me/bases/tiny"
+    local = replace(
+        config,
+        base=replace(config.base, name=path),
+        recipe=config.recipe | {"base": path},
+        results={"average_of": [{"recipe": {"base": path}, "times": 2}]},
+    )
+    write_config(folder, local)
+    assert "/home" not in (folder / CONFIG_FILE).read_text()
+    kept = read_config(folder)
+    assert kept.base.name == kept.recipe["base"] == "tiny" and kept.base.sha256 == config.base.sha256
+    assert kept.results == {"average_of": [{"recipe": {"base": "tiny"}, "times": 2}]}
