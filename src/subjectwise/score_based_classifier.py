@@ -10,6 +10,7 @@ from typing import Any, overload
 import numpy as np
 import numpy.typing as npt
 
+from subjectwise.errors import DataError
 from subjectwise.explain.evidence import find_evidence
 from subjectwise.labels import LabelSet
 from subjectwise.records import (
@@ -25,6 +26,7 @@ from subjectwise.records import (
 )
 from subjectwise.statistics.calibration import correct_prior
 from subjectwise.statistics.thresholds import decide
+from subjectwise.text.question_list import QuestionsLike, question_list
 from subjectwise.types import FloatArray, Progress
 
 
@@ -96,11 +98,15 @@ class ScoreBasedClassifier(ABC):
             on_progress: called after each batch with the number of its questions.
 
         Raises:
-            QuestionError: a question is empty, too long or has control characters.
+            QuestionError: a question is empty, too long or has control characters; its number, where there are many.
+            DataError: an unknown prior correction, or any for a single question.
         """
         if isinstance(questions, (str, Question)):
-            return self.classify([questions], decision=decision)[0]
-        asked = [as_question(question) for question in questions]
+            if prior_correction != "none":
+                correct_prior(np.empty((0, len(self.labels))), prior_correction, self.prior)  # refuses an unknown name
+                raise DataError(f"prior_correction={prior_correction!r} needs many questions; pass them as a list.")
+            return self.classify([as_question(questions)], decision=decision, on_progress=on_progress)[0]
+        asked = question_list(questions)
         names = list(self.labels)
         decision.check_labels(names)
         scored = self.score(asked, on_progress=on_progress)
@@ -131,11 +137,19 @@ class ScoreBasedClassifier(ABC):
         explanation = find_evidence(as_question(question), list(self.labels), answer, rounds)
         return replace(explanation, sentence=self._write_sentence(explanation)) if sentence else explanation
 
-    def predict_proba(self, X: Sequence[Question | str]) -> FloatArray:
-        """Return calibrated probabilities, [questions, labels], columns in the order of `classes_`."""
-        return self.score(X).probabilities
+    def predict_proba(self, X: QuestionsLike) -> FloatArray:
+        """Return calibrated probabilities, [questions, labels], columns in the order of `classes_`.
 
-    def predict(self, X: Sequence[Question | str]) -> npt.NDArray[Any]:
-        """Return the most probable label of each question, [questions]."""
+        Args:
+            X: questions: a list, an array, a Series, or a frame of one column.
+
+        Raises:
+            DataError: several columns, or a single question.
+            QuestionError: as for `classify`.
+        """
+        return self.score(question_list(X)).probabilities
+
+    def predict(self, X: QuestionsLike) -> npt.NDArray[Any]:
+        """Return the most probable label of each question, [questions]; `X` as for `predict_proba`."""
         probabilities = self.predict_proba(X)  # first, since it says where a classifier was not fitted
         return np.asarray(self.classes_[probabilities.argmax(axis=1)])

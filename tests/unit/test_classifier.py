@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
+import shutil
 from pathlib import Path
 from typing import Any
 
+import joblib
 import numpy as np
+import pandas
 import pytest
 from sklearn.base import clone, is_classifier
 from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import cross_val_score
+from sklearn.utils.validation import check_is_fitted
 
 from helpers.folders import copy_folder, edit, read
 from helpers.tiny_models import TINY_SETTINGS, make_rows
@@ -86,10 +92,10 @@ def test_bad_questions(classifier: Classifier, bad: str) -> None:
 
 
 def test_the_calibration_is_applied(tiny_model: Path, classifier: Classifier, tmp_path: Path) -> None:
-    copy = copy_folder(tiny_model, tmp_path / "warm")
-    calibration = read(copy / "subjectwise.json")["calibration"]
-    edit(copy / "subjectwise.json", calibration=calibration | {"temperature": calibration["temperature"] * 3})
-    warm, cool = load(copy).predict_proba(["What is torque?"]), classifier.predict_proba(["What is torque?"])
+    folder = copy_folder(tiny_model, tmp_path / "warm")
+    calibration = read(folder / "subjectwise.json")["calibration"]
+    edit(folder / "subjectwise.json", calibration=calibration | {"temperature": calibration["temperature"] * 3})
+    warm, cool = load(folder).predict_proba(["What is torque?"]), classifier.predict_proba(["What is torque?"])
     np.testing.assert_allclose(warm, cool ** (1 / 3) / (cool ** (1 / 3)).sum(), atol=1e-6)
 
 
@@ -117,7 +123,8 @@ def test_fit_is_a_scikit_learn_classifier(tiny_base: Path) -> None:
     rows = make_rows()
     questions = np.array([row["question"] for row in rows], dtype=object)
     labels = np.array([row["category"] for row in rows])
-    scores = cross_val_score(estimator, questions, labels, cv=2)
+    with pytest.warns(UserWarning, match="validation rows are too few"):
+        scores = cross_val_score(estimator, questions, labels, cv=2)
     assert scores.mean() > 0.5, "four labels; chance is 0.25"
     assert not hasattr(estimator, "classes_"), "cross-validation fits copies"
 
@@ -128,7 +135,8 @@ def test_fit_keeps_label_values_and_saves(tiny_base: Path, tmp_path: Path) -> No
     # Twelve values, so that their order as text (1, 10, 11, 2 …) is not their order as numbers.
     numbers = [names.index(row["category"]) * 3 + i % 3 for i, row in enumerate(rows)]
     estimator = Classifier(settings=(*settings_for(tiny_base), "training.epochs=1"), device="cpu", dtype="float32")
-    assert estimator.fit([row["question"] for row in rows], numbers) is estimator
+    with pytest.warns(UserWarning, match="validation rows are too few"):
+        assert estimator.fit([row["question"] for row in rows], numbers) is estimator
     assert sorted(estimator.classes_) == list(range(12))
     assert [str(value) for value in estimator.classes_] == list(estimator.labels)
     predicted = estimator.predict(["What is torque?"])
@@ -138,6 +146,92 @@ def test_fit_keeps_label_values_and_saves(tiny_base: Path, tmp_path: Path) -> No
     np.testing.assert_allclose(again.predict_proba(["What is torque?"]), estimator.predict_proba(["What is torque?"]))
     with pytest.raises(OutputError, match="already exists"):
         estimator.save_pretrained(tmp_path / "mine")
+
+
+@pytest.fixture(scope="module")
+def fitted(tiny_base: Path) -> Classifier:
+    rows = make_rows()
+    numbers = [sorted({row["category"] for row in rows}).index(row["category"]) * 3 for row in rows]
+    estimator = Classifier(settings=(*settings_for(tiny_base), "training.epochs=1"), device="cpu", dtype="float32")
+    with pytest.warns(UserWarning, match="validation rows are too few"):
+        return estimator.fit([row["question"] for row in rows], numbers)
+
+
+ASKED = ["What is torque?", "Which tort is it?"]
+
+
+def copied(classifier: Classifier, how: str, path: Path) -> Classifier:
+    if how == "pickle":
+        return pickle.loads(pickle.dumps(classifier))  # type: ignore[no-any-return]
+    if how == "deepcopy":
+        return copy.deepcopy(classifier)
+    joblib.dump(classifier, path / "classifier.joblib")
+    return joblib.load(path / "classifier.joblib")  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("how", ["pickle", "joblib", "deepcopy"])
+def test_a_loaded_model_is_pickled_by_its_folder(classifier: Classifier, how: str, tmp_path: Path) -> None:
+    again = copied(classifier, how, tmp_path)
+    np.testing.assert_array_equal(again.predict_proba(ASKED), classifier.predict_proba(ASKED))
+    assert again.get_params() == classifier.get_params() and again.weights_sha256 == classifier.weights_sha256
+    assert (again.temperature, again.thresholds, again.prior) == (
+        classifier.temperature, classifier.thresholds, classifier.prior,
+    )  # fmt: skip
+    assert len(pickle.dumps(classifier)) < 10_000, "no weights"
+
+
+def test_a_fitted_model_is_pickled_with_its_files(fitted: Classifier) -> None:
+    expected, pickled = fitted.predict_proba(ASKED), pickle.dumps(fitted)
+    again = pickle.loads(pickled)
+    del fitted
+    np.testing.assert_array_equal(again.predict_proba(ASKED), expected)
+    assert list(again.classes_) == [0, 3, 6, 9] and again.predict(ASKED).dtype.kind == "i"
+    third = pickle.loads(pickle.dumps(again))
+    np.testing.assert_array_equal(third.predict_proba(ASKED), expected)
+
+
+def test_a_zero_shot_classifier_and_one_that_is_not_fitted_are_pickled(tiny_base: Path) -> None:
+    labels = LabelSet(("refund", "delivery"), {"refund": "money back"})
+    classifier = Classifier.zero_shot(labels, base=str(tiny_base), device="cpu", dtype="float32")
+    again = pickle.loads(pickle.dumps(classifier))
+    assert again.labels == labels and list(again.classes_) == list(classifier.classes_)
+    np.testing.assert_array_equal(again.predict_proba(ASKED), classifier.predict_proba(ASKED))
+    bare = pickle.loads(pickle.dumps(Classifier("full", device="cpu")))
+    assert bare.get_params() == Classifier("full", device="cpu").get_params()
+    with pytest.raises(NotFittedError):
+        check_is_fitted(bare)
+
+
+def test_the_folder_of_a_pickle_may_be_gone(tiny_model: Path, tmp_path: Path) -> None:
+    folder = copy_folder(tiny_model, tmp_path / "model")
+    pickled = pickle.dumps(load(folder))
+    shutil.rmtree(folder)
+    with pytest.raises(ModelFolderError, match="Unknown model folder"):
+        pickle.loads(pickled)
+
+
+def test_the_shipped_model_is_pickled_without_its_path(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("subjectwise.classifier.shipped_folder", lambda: tiny_model)
+    classifier = Classifier.from_pretrained(device="cpu", dtype="float32")
+    pickled = pickle.dumps(classifier)
+    assert str(tiny_model).encode() not in pickled
+    np.testing.assert_array_equal(pickle.loads(pickled).predict_proba(ASKED), classifier.predict_proba(ASKED))
+
+
+def test_other_processes_answer_by_joblib(classifier: Classifier) -> None:
+    jobs = joblib.Parallel(n_jobs=1)(joblib.delayed(classifier.predict)([question]) for question in ASKED)
+    assert list(np.concatenate(jobs)) == list(classifier.predict(ASKED))
+    check_is_fitted(classifier)
+
+
+def test_frames_of_one_column(tiny_base: Path) -> None:
+    frame = pandas.DataFrame({"q": [row["question"] for row in make_rows()]})
+    labels = pandas.DataFrame({"label": [row["category"] for row in make_rows()]})
+    estimator = Classifier(settings=(*settings_for(tiny_base), "training.epochs=1"), device="cpu", dtype="float32")
+    with pytest.warns(UserWarning):
+        estimator.fit(frame[["q"]], labels)
+    assert estimator.predict(frame[["q"]]).shape == (96,)
+    assert estimator.score(frame[["q"]], labels["label"]) > 0.2
 
 
 def test_zero_shot(tiny_base: Path, tmp_path: Path) -> None:
@@ -178,4 +272,6 @@ def test_the_sentence_is_written_without_the_adapter(classifier: Classifier, tin
 
     base = load_base(str(tiny_base), device="cpu", dtype="float32")
     explanation = classifier.explain("What does a judge do in court?", sentence=True)
-    assert SentenceWriter(base.model, base.tokenizer).write(explanation, list(classifier.labels)) == explanation.sentence
+    assert (
+        SentenceWriter(base.model, base.tokenizer).write(explanation, list(classifier.labels)) == explanation.sentence
+    )
