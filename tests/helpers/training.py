@@ -34,9 +34,11 @@ def head_recipe(base: Path, *settings: str) -> Recipe:
     return replace(load_recipe("head", ["prompt.max_tokens=48", *TINY_SETTINGS, *settings]), base=str(base))
 
 
-def adapted(base_folder: Path, recipe: Recipe, labels: LabelSet) -> tuple[LanguageModel, Prompt, LabelTrie]:
+def adapted(
+    base_folder: Path, recipe: Recipe, labels: LabelSet, dtype: str = "float32"
+) -> tuple[LanguageModel, Prompt, LabelTrie]:
     """A base with an adapter that changes its answers, its prompt and its trie."""
-    base = load_base(str(base_folder), device="cpu", dtype="float32", attention=register())
+    base = load_base(str(base_folder), device="cpu", dtype=dtype, attention=register())
     prompt = Prompt(base.tokenizer, labels, recipe.prompt)
     model = with_adapter(base, recipe)
     randomise_adapter(model)

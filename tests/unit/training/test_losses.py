@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from helpers.encoders import LABELS, head_scorer
 from helpers.training import adapted, gradients, label_batch
@@ -79,6 +81,43 @@ def test_smoothing_spreads_over_the_labels_at_each_position(tiny_base: Path, spl
         log_probs = logits[-len(item.targets) :].log_softmax(dim=-1)
         expected.append(-sum(float(row[tokens].mean()) for row, tokens in zip(log_probs, item.choices, strict=True)))
     assert flat == pytest.approx(float(np.mean(expected)), abs=1e-4)
+
+
+class CopiesOf(TorchDispatchMode):
+    """Counts the float32 tensors of a shape that are made within it, in the backward pass too."""
+
+    def __init__(self, shape: torch.Size) -> None:
+        super().__init__()
+        self.shape, self.count = shape, 0
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        output = function(*args, **(kwargs or {}))
+        if isinstance(output, torch.Tensor) and output.shape == self.shape and output.dtype == torch.float32:
+            self.count += 1
+        return output
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_a_step_in_bfloat16_copies_no_output_head_to_float32(
+    tiny_base: Path, split_folder: Path, smoothing: float
+) -> None:
+    data, losses, grads = open_split(split_folder), [], []
+    for dtype in ("bfloat16", "float32"):
+        model, prompt, trie = adapted(tiny_base, load_recipe("small"), data.labels, dtype)
+        batch = label_batch(data.examples("train")[:6], prompt, trie)
+        shape = model.get_base_model().get_output_embeddings().weight.shape
+        with CopiesOf(shape) as copies:
+            loss = token_loss(model, prompt.prefix_ids, False, batch, per_row=True, smoothing=smoothing)
+            loss.backward()  # type: ignore[no-untyped-call]
+        losses.append(loss.item())
+        grads.append(torch.cat([gradient.flatten() for gradient in gradients(model).values()]).float())
+        if dtype == "bfloat16":
+            assert copies.count == 0
+            with CopiesOf(shape) as copies:
+                model.get_base_model().get_output_embeddings().weight.float()
+            assert copies.count == 1, "such a copy would be seen"
+    assert losses[0] == pytest.approx(losses[1], rel=0.01)
+    assert float(torch.nn.functional.cosine_similarity(*grads, dim=0)) > 0.98
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
