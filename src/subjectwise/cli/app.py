@@ -26,6 +26,7 @@ from subjectwise.cli import (
     serve,
     train,
 )
+from subjectwise.engines.pytorch.onednn import limit_caches
 from subjectwise.errors import SubjectwiseError
 
 app = typer.Typer(
@@ -78,6 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.setdefault("PYTHONWARNINGS", "ignore")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    limit_caches()
     import warnings
 
     warnings.simplefilter("ignore")
