@@ -1,3 +1,5 @@
+"""Label sets: order, names that are refused, and the YAML file."""
+
 from pathlib import Path
 
 import pytest
@@ -21,8 +23,8 @@ def test_answers_begin_with_a_space_and_order_is_kept() -> None:
         (("law", " "), "empty"),
         (("law", "a\nb"), "line break"),
         (("law", "law"), "'law' is given twice"),
-        (("Law", "law"), "differ only in case"),
-        (("computer  science", "Computer science"), "differ only in case"),
+        (("Law", "law"), "differ only in case or spaces"),
+        (("computer  science", "Computer science"), "differ only in case or spaces"),
     ],
 )
 def test_bad_sets_are_refused(names: tuple[str, ...], part: str) -> None:
@@ -107,7 +109,7 @@ def test_descriptions_and_examples_are_read(tmp_path: Path) -> None:
         ("labels:\n  a: {examples: ['']}\n  b:\n", "list of texts"),
         ("labels:\n  a: {description: 3}\n  b:\n", "must be text"),
         ("labels:\n  1: x\n  b:\n", "YAML reads 1 as a number; put it in quotes"),
-        ("labels:\n  Refund: x\n  refund: y\n", "differ only in case"),
+        ("labels:\n  Refund: x\n  refund: y\n", "differ only in case or spaces"),
     ],
 )
 def test_bad_descriptions_are_refused(tmp_path: Path, text: str, part: str) -> None:

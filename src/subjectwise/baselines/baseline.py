@@ -31,11 +31,12 @@ from subjectwise.baselines.sentence_encoder import SentenceEncoder
 from subjectwise.data.near_duplicates import near_duplicate_groups
 from subjectwise.errors import DataError, ModelFolderError
 from subjectwise.labels import LabelSet
-from subjectwise.records import EncodedQuestion, Example, Question, Scored, as_questions
+from subjectwise.records import EncodedQuestion, Example, Question, Scored
 from subjectwise.score_based_classifier import ScoreBasedClassifier
 from subjectwise.statistics.calibration import apply_temperature, fit_temperature
 from subjectwise.statistics.metrics import MEASURES
 from subjectwise.statistics.thresholds import find_thresholds
+from subjectwise.text.question_list import question_list
 from subjectwise.text.question_text import question_text
 from subjectwise.types import FloatArray, IntArray, JsonObject, Progress
 from subjectwise.utils.atomic_files import files_sha256
@@ -163,9 +164,10 @@ class Baseline(ScoreBasedClassifier):
         on_progress: Progress | None = None,
     ) -> Scored:
         """Return calibrated probabilities, without a label mass; `encoded` is not used."""
-        if not len(questions):
+        asked = question_list(questions)
+        if not asked:
             return Scored(np.zeros((0, len(self.config.labels))))
-        inputs = estimator_inputs(as_questions(questions), self.encoder, on_progress)
+        inputs = estimator_inputs(asked, self.encoder, on_progress)
         return Scored(apply_temperature(raw_scores(self.estimator, inputs), self.config.temperature))
 
     def save(self, folder: Path | str, *, manifest_sha256: str = "") -> None:

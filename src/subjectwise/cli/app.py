@@ -100,6 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.setdefault("PYTHONWARNINGS", "ignore")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    limit_caches()
     import warnings
 
     warnings.simplefilter("ignore")

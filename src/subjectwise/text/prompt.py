@@ -76,6 +76,18 @@ def instruction_template(
     return _DESCRIBED.replace("{examples}", examples).replace("{labels}", listed)
 
 
+def label_shots(labels: LabelSet) -> list[tuple[str, str]] | None:
+    """Return the labels' examples for the prompt: the first of each label, then the second …; None without any."""
+    most = max(map(len, labels.examples.values()), default=0)
+    shots = [
+        (labels.examples[name][turn], name)
+        for turn in range(most)
+        for name in labels
+        if turn < len(labels.examples.get(name, ()))
+    ]
+    return shots or None
+
+
 class Prompt:
     """Encodes questions as token ids for one tokenizer, label set and style.
 
