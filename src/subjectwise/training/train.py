@@ -187,7 +187,6 @@ def _train_and_save(
         shutil.rmtree(folder, ignore_errors=True)
         with new_folder(folder) as temporary:
             save_model(temporary, task.base.model, task.base.tokenizer, _config(plan, task, results))
-    trainer.release()
     return results
 
 
