@@ -42,8 +42,8 @@ def calibrate(
 ) -> ModelConfig:
     """Fit temperature, thresholds and prior of a model folder on a split folder, and write them.
 
-    The saved model is scored by the path that answers. Of the training rows only the labels are counted, and the words
-    where `spelling` turns spelling correction on.
+    The saved model is scored by the path that answers. Of the training rows the words alone are read, where `spelling`
+    turns spelling correction on.
 
     Args:
         folder: the model folder.
@@ -75,7 +75,7 @@ def calibrate(
     results = {**config.results, "validation": measured}
     if data.manifest_sha256 == config.manifest_sha256:
         results["data"] = _data_description(data)
-    counts = Counter(row.label for row in data.examples("train"))
+    counts = Counter(data.manifest["splits"]["train"]["labels"])
     fitted = replace(
         config,
         temperature=temperature,

@@ -21,6 +21,7 @@ class EpochOrder(TrainerCallback):
         self._batches = batches
 
     def on_epoch_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Set the epoch."""
         self._batches.set_epoch(int(state.epoch or 0))
 
 
@@ -31,6 +32,7 @@ class Checkpoints(TrainerCallback):
         self._every = every
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
+        """Request a checkpoint."""
         # At the end of an epoch the Trainer saves after evaluating; a checkpoint of the same step before that would let
         # a run that is killed in between resume without the epoch's evaluation.
         if state.global_step % self._every == 0 and not float(state.epoch).is_integer():
@@ -45,6 +47,7 @@ class StopWithoutImprovement(TrainerCallback):
         self._patience = patience
 
     def on_evaluate(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
+        """Stop where it is time."""
         if has_stopped(state.log_history, self._patience):
             control.should_training_stop = True
         return control
@@ -70,6 +73,7 @@ class Console(TrainerCallback):
         self._rows, self._processes = rows, processes
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Say what a step consists of, and start the bar."""
         batch, batches = args.per_device_train_batch_size, args.gradient_accumulation_steps
         factors = [f"{batch} per batch"]
         factors += [f"{batches} batches"] if batches > 1 else []
@@ -82,13 +86,16 @@ class Console(TrainerCallback):
         self._bar = progress_bar("Training", state.max_steps, "steps", done=state.global_step)
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Move the bar."""
         self._bar.update()
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+        """Show the loss at the end of the bar."""
         if logs and "loss" in logs:
             self._bar.set_postfix(loss=f"{logs['loss']:.3f}", refresh=False)  # a refresh would be a line in a log
 
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **kwargs: Any) -> None:
+        """Write the line of an epoch."""
         tqdm.write(
             f"epoch {state.epoch:.0f} of {args.num_train_epochs:.0f}: validation NLL {metrics['eval_nll']:.3f}, "
             f"accuracy {metrics['eval_accuracy']:.3f}, macro-F1 {metrics['eval_macro_f1']:.3f}",
@@ -96,4 +103,5 @@ class Console(TrainerCallback):
         )
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Finish the bar."""
         self._bar.close()

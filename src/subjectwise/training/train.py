@@ -31,6 +31,7 @@ from subjectwise.training.tasks import Task, head_task, label_task, start_from
 from subjectwise.training.trainer import LabelTrainer, make_trainer, training_arguments
 from subjectwise.types import JsonObject
 from subjectwise.utils.atomic_files import check_new, new_folder
+from subjectwise.utils.optional_dependencies import require
 
 # From recipe, labels, rows, device, dtype and attention to what is trained, as `label_task` and `head_task`.
 TaskFactory = Callable[[Recipe, LabelSet, Sequence[Example], str, str, str | None], Task]
@@ -103,8 +104,11 @@ def train(
         OutputError: `output` exists, or the checkpoints beside it belong to another run.
         ModelFolderError: `start` is not an adapter for scored labels, or belongs to another base.
         DataError, RecipeError, BaseModelError: as their modules say.
+        SubjectwiseError: a library of the extra `train` is not installed.
     """
     started = time.monotonic()
+    for module in ("accelerate", "peft"):
+        require(module, "train")
     processes = join_processes(compute.device)
     plan = processes.together(lambda: _plan(recipe, data, output.absolute(), also, start, compute, processes))
     task = make_task or (head_task if recipe.head.used else label_task)
@@ -187,7 +191,6 @@ def _train_and_save(
         shutil.rmtree(folder, ignore_errors=True)
         with new_folder(folder) as temporary:
             save_model(temporary, task.base.model, task.base.tokenizer, _config(plan, task, results))
-    trainer.release()
     return results
 
 

@@ -162,11 +162,6 @@ class LabelTrainer(Trainer):
     def _load_best_model(self) -> None:
         load_trained_weights(self._task.base.model, Path(str(self.state.best_model_checkpoint)))
 
-    def release(self) -> None:
-        """Let go of model and optimizer, which accelerate keeps as well."""
-        self.accelerator.free_memory()
-        self.callback_handler.model = self.callback_handler.optimizer = self.callback_handler.lr_scheduler = None
-
 
 def training_arguments(
     settings: TrainingSettings, folder: Path, precision: torch.dtype, on_cpu: bool, report_to: Sequence[str]

@@ -194,7 +194,6 @@ def test_rows_beside_the_split_are_trained_on(tmp_path: Path, tiny_recipe: Recip
 
 
 def live(kind: type) -> int:
-    gc.collect()
     return sum(isinstance(item, kind) for item in gc.get_objects())
 
 
@@ -211,6 +210,7 @@ def test_model_and_optimizer_are_freed_before_calibration(
         return calibrate(*args, **options)
 
     monkeypatch.setattr(train_module, "calibrate", counting)
+    gc.collect()
     before = live(PreTrainedModel), live(torch.optim.Optimizer)
     recipe = tiny_recipe if name == "small" else replace(load_recipe("head", ["prompt.max_tokens=48"]))
     run(one_epoch(replace(recipe, base=tiny_recipe.base)), data, tmp_path / "m")
