@@ -31,6 +31,7 @@ from subjectwise.recipe import PromptSettings, load_recipe
 from subjectwise.records import EncodedQuestion, Example, Explanation, Question, Scored
 from subjectwise.score_based_classifier import ScoreBasedClassifier
 from subjectwise.statistics.calibration import apply_temperature
+from subjectwise.statistics.scope import ScopeCalibration
 from subjectwise.text.prompt import Prompt, label_shots
 from subjectwise.text.question_list import QuestionsLike, question_list
 from subjectwise.types import Progress
@@ -59,6 +60,7 @@ class Classifier(ScoreBasedClassifier, ClassifierMixin, BaseEstimator):  # type:
         classes_: the labels, in the order of `predict_proba`'s columns.
         temperature: what the log-probabilities are divided by.
         thresholds: the confidence from which on the validation rows reached an accuracy, such as {"0.95": 0.71}.
+        min_in_scope: the probability of belonging to any label below which few questions are; None where unknown.
         warning: one sentence when the base is not quite the one that the model was trained on, else empty.
     """
 
@@ -67,6 +69,8 @@ class Classifier(ScoreBasedClassifier, ClassifierMixin, BaseEstimator):  # type:
     temperature: float = 1.0
     thresholds: Mapping[str, float] = {}
     reads_options: bool = False
+    min_in_scope: float | None = None
+    _scope: ScopeCalibration = ScopeCalibration()
     _prior: Sequence[float] = ()
     _folder: Path | None = None
     _base: str = ""
@@ -228,7 +232,8 @@ class Classifier(ScoreBasedClassifier, ClassifierMixin, BaseEstimator):  # type:
             encoded = self._scorer.encode(question_list(questions))
         scores = self._scorer.score(encoded, on_progress)
         truncated = np.array([question.truncated for question in encoded], dtype=np.bool_)
-        return Scored(apply_temperature(scores.log_probs, self.temperature), scores.label_mass, truncated)
+        in_scope = None if scores.in_scope is None else self._scope.apply(scores.in_scope)
+        return Scored(apply_temperature(scores.log_probs, self.temperature), scores.label_mass, truncated, in_scope)
 
     @property
     def labels(self) -> LabelSet:
@@ -306,6 +311,8 @@ class Classifier(ScoreBasedClassifier, ClassifierMixin, BaseEstimator):  # type:
         self._use(loaded.scorer, loaded.config.temperature)
         self.thresholds = dict(loaded.config.thresholds)
         self.reads_options = loaded.config.prompt.with_options
+        self.min_in_scope = loaded.config.scope.threshold if loaded.config.scope else None
+        self._scope = loaded.config.scope or ScopeCalibration()
         self.warning = loaded.warning
         self._prior = loaded.config.prior
         self._folder = folder
