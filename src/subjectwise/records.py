@@ -174,8 +174,15 @@ class Decision:
         """Whether an answer may be `abstain`."""
         return bool(self.min_confidence or self.min_in_scope)
 
-    def check_labels(self, labels: Iterable[str]) -> None:
-        """Raise DataError where an abstention could be mistaken for a label."""
+    def check(self, labels: Iterable[str], tells_scope: bool) -> None:
+        """Raise DataError where an abstention could be mistaken for a label, or the model has no `in_scope`.
+
+        Args:
+            labels: of the model.
+            tells_scope: whether it tells requests that belong to none of them.
+        """
+        if self.min_in_scope and not tells_scope:
+            raise DataError("This model does not tell requests that belong to no label; leave out min_in_scope.")
         if self.may_abstain and ABSTAIN in labels:
             raise DataError(f"Cannot abstain: {ABSTAIN!r} is one of the labels. Rename it, or leave out the minimum.")
 

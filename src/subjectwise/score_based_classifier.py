@@ -125,7 +125,7 @@ class ScoreBasedClassifier(ABC):
         asked = question_list(questions)
         check_prior_correction(prior_correction, len(asked))
         names = list(self.labels)
-        decision.check_labels(names)
+        decision.check(names, self.min_in_scope is not None)
         scored = self.score(asked, on_progress=on_progress)
         corrected = correct_prior(scored.probabilities, prior_correction, self.prior)
         return decide(asked, replace(scored, probabilities=corrected), names, decision)

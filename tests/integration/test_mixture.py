@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from helpers.commands import refused, run_command
 from helpers.tiny_models import TINY_SETTINGS, make_rows
 from helpers.training import CPU
 from subjectwise.classifier import Classifier
@@ -28,7 +30,7 @@ kinds:
 
 
 @pytest.fixture(scope="module")
-def mixture(tmp_path_factory: pytest.TempPathFactory) -> SplitFolder:
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("mixture")
     labels = sorted({row["category"] for row in make_rows()})
     exam = [
@@ -40,18 +42,29 @@ def mixture(tmp_path_factory: pytest.TempPathFactory) -> SplitFolder:
     for name, rows in (("exam", exam), ("chat", chat)):
         (folder / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     (folder / "mixture.yaml").write_text(MIXTURE)
-    return write_mixture(load_mixture(folder / "mixture.yaml"), folder / "mix")
+    return folder
 
 
-def test_a_model_of_several_kinds(mixture: SplitFolder, tiny_base: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def mixture(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> SplitFolder:
+    return write_mixture(load_mixture(sources / "mixture.yaml"), tmp_path_factory.mktemp("mixed") / "mix")
+
+
+@pytest.fixture(scope="module")
+def scoped_model(mixture: SplitFolder, tiny_base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings = [*TINY_SETTINGS, "prompt.out_of_scope=true", "training.also_share=0.2", "training.epochs=3"]
     recipe = replace(load_recipe("small", settings), base=str(tiny_base))
-    result = train(recipe, mixture, tmp_path / "model", compute=CPU, progress=False)
-    config = read_config(tmp_path / "model")
-    assert set(config.results["validation"]["kinds"]) == {"exam"} and len(config.prior) == len(mixture.labels)
-    assert config.scope is not None and config.scope.slope > 0 and result.accuracy >= 0
+    folder = tmp_path_factory.mktemp("scoped") / "model"
+    train(recipe, mixture, folder, compute=CPU, progress=False)
+    return folder
 
-    classifier = Classifier.from_pretrained(tmp_path / "model", device="cpu", dtype="float32")
+
+def test_a_model_of_several_kinds(mixture: SplitFolder, scoped_model: Path) -> None:
+    config = read_config(scoped_model)
+    assert set(config.results["validation"]["kinds"]) == {"exam"} and len(config.prior) == len(mixture.labels)
+    assert config.scope is not None and config.scope.slope > 0
+
+    classifier = Classifier.from_pretrained(scoped_model, device="cpu", dtype="float32")
     assert "none" not in classifier.labels and classifier.min_in_scope == config.scope.threshold
     asked = [row.question for row in mixture.examples("test")]
     known = [row.label != "none" for row in mixture.examples("test")]
@@ -81,3 +94,34 @@ def test_a_model_without_that_answer_leaves_them_out(mixture: SplitFolder, tiny_
     train(recipe, mixture, tmp_path / "model", compute=CPU, progress=False)
     classifier = Classifier.from_pretrained(tmp_path / "model", device="cpu", dtype="float32")
     assert classifier.min_in_scope is None and classifier.classify("Hello!").in_scope is None
+
+
+def test_the_commands(sources: Path, mixture: SplitFolder, scoped_model: Path, tmp_path: Path) -> None:
+    finished = run_command("data", "mix", str(sources / "mixture.yaml"), "--output", str(tmp_path / "mix"), "--json")
+    mixed = json.loads(finished.stdout)
+    assert mixed["manifest_sha256"] == mixture.manifest_sha256
+    assert mixed["kinds"]["chat"]["train"] > mixed["kinds"]["chat"]["test"] > 0
+    mixture_file = str(sources / "mixture.yaml")
+    refused("data", "mix", mixture_file, "-o", str(tmp_path / "x"), "--source", "a", part="KIND=PATH")
+
+    rows, output = tmp_path / "rows.csv", tmp_path / "answers.csv"
+    rows.write_text("question\nHello there number 7\nWhat is a tort?\n")
+    options = ("--model", str(scoped_model), "--device", "cpu", "--dtype", "float32")
+    run_command("classify", "--input", str(rows), "--output", str(output), "--min-in-scope", "1", *options)
+    with output.open(newline="") as stream:
+        answers = list(csv.DictReader(stream))
+    assert [row["label"] for row in answers] == ["abstain", "abstain"] and all(row["best_label"] for row in answers)
+    alone = run_command("classify", "What is a tort?", "--min-in-scope", "auto", "--json", *options)
+    assert json.loads(alone.stdout)["in_scope"] == pytest.approx(float(answers[1]["in_scope"]), abs=1e-4)
+    refused("classify", "What?", "--min-in-scope", "2", *options, part="give a number from 0 to 1, or auto")
+
+
+def test_a_model_without_that_answer_has_no_minimum(tiny_model: Path, tmp_path: Path) -> None:
+    options = ("--model", str(tiny_model), "--device", "cpu", "--dtype", "float32", "--min-in-scope")
+    rows = tmp_path / "rows.txt"
+    rows.write_text("What is a tort?\n")
+    for minimum in ("auto", "0.5"):
+        refused("classify", "What?", *options, minimum, part="does not tell requests that belong to no label")
+        output = ("--output", str(tmp_path / "answers.jsonl"))
+        part = "does not tell requests that belong to no label"
+        refused("classify", "--input", str(rows), *output, *options, minimum, part=part)

@@ -22,6 +22,7 @@ ANSWER_KEYS = (
     "score",
     "scores",
     "label_mass",
+    "in_scope",
     "best_label",
     "labels",
     "entropy",
@@ -43,12 +44,14 @@ class Answering:
         question_column: of the input.
         decision: when to abstain, and whether to give several labels.
         explain: whether answers have explanations.
+        tells_scope: whether the model tells requests that belong to no label.
     """
 
     labels: tuple[str, ...]
     question_column: str
     decision: Decision
     explain: bool = False
+    tells_scope: bool = False
 
     def answers(self, rows: Sequence[ScoredRow], corrected: FloatArray | None = None) -> list[Row]:
         """Return the answers to `rows`, in their order.
@@ -58,11 +61,11 @@ class Answering:
             corrected: probabilities in place of the rows' own, [rows that have some, labels].
         """
         answered = [row for row in rows if not row.error]
-        masses = [row.label_mass for row in answered]
         scored = Scored(
             probability_rows(answered, len(self.labels)) if corrected is None else corrected,
-            None if None in masses else np.array(masses, dtype=np.float64),
+            _column([row.label_mass for row in answered]),
             np.array([row.truncated for row in answered], dtype=np.bool_),
+            _column([row.in_scope for row in answered]),
         )
         questions = [read_question(row.cells[self.question_column]) for row in answered]
         predictions = iter(decide(questions, scored, self.labels, self.decision))
@@ -70,7 +73,7 @@ class Answering:
 
     def header(self, columns: Sequence[str]) -> list[str]:
         """Return the columns of answers to rows with `columns`, where there is no row to tell them by."""
-        requested = {"best_label": self.decision.min_confidence > 0, "explanation": self.explain}
+        requested = {"best_label": self.decision.may_abstain, "explanation": self.explain, "in_scope": self.tells_scope}
         requested |= dict.fromkeys(("labels", "entropy"), self.decision.multi_label)
         requested |= dict.fromkeys(("truncated", "error"), False)
         others = [kept_name(name) for name in columns if name != self.question_column]
@@ -82,12 +85,17 @@ class Answering:
         return answer | self._others(row)
 
     def _error(self, row: ScoredRow) -> Row:
-        unanswered = dict.fromkeys(("label", "score", "scores", "label_mass"))
+        unanswered: Row = dict.fromkeys(("label", "score", "scores", "label_mass"))
         answer = {"question": row.cells.get(self.question_column), **unanswered, "error": row.error}
         return answer | self._others(row)
 
     def _others(self, row: ScoredRow) -> Row:
         return {kept_name(name): value for name, value in row.cells.items() if name != self.question_column}
+
+
+def _column(values: Sequence[float | None]) -> FloatArray | None:
+    """Return one value per row, or None where the predictor has none."""
+    return None if None in values else np.array(values, dtype=np.float64)
 
 
 def kept_name(name: str) -> str:

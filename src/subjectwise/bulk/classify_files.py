@@ -133,9 +133,10 @@ def _refuse_correction(options: BulkOptions) -> None:
 
 def _answering(classifier: QuestionClassifier, question_column: str, options: BulkOptions) -> Answering:
     labels = classifier.labels.names
-    options.decision.check_labels(labels)
+    tells_scope = classifier.min_in_scope is not None
+    options.decision.check(labels, tells_scope)
     check_correction(options.prior_correction, classifier.prior, len(labels))
-    return Answering(labels, question_column, options.decision, options.explain)
+    return Answering(labels, question_column, options.decision, options.explain, tells_scope)
 
 
 def _answers(unfinished: UnfinishedRun, answering: Answering, corrected: FloatArray | None) -> Iterator[Row]:

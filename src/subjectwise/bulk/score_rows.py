@@ -61,6 +61,7 @@ class ScoredRow:
         replaced: whether the row had text that UTF-8 cannot store, which was replaced.
         explanation: where one was requested.
         error: why the row has no answer; "" where it has one.
+        in_scope: as in `Scored`.
     """
 
     cells: Row
@@ -70,6 +71,7 @@ class ScoredRow:
     replaced: bool = False
     explanation: JsonObject | None = None
     error: str = ""
+    in_scope: float | None = None
 
 
 @dataclass
@@ -242,6 +244,7 @@ def _scored(row: TableRow, scored: Scored, index: int) -> ScoredRow:
         None if scored.label_mass is None else float(scored.label_mass[index]),
         scored.truncated is not None and bool(scored.truncated[index]),
         row.replaced,
+        in_scope=None if scored.in_scope is None else float(scored.in_scope[index]),
     )
 
 

@@ -147,6 +147,7 @@ def _empty_types(names: Sequence[str], labels: Sequence[str]) -> dict[str, Any]:
         "score": number,
         "scores": pyarrow.struct([(label, number) for label in labels]),
         "label_mass": number,
+        "in_scope": number,
         "labels": pyarrow.list_(pyarrow.string()),
         "entropy": number,
     }

@@ -22,6 +22,8 @@ from subjectwise.cli.options import (
     OptionsColumn,
     QuestionColumn,
     confidence_for_accuracy,
+    own_min_in_scope,
+    read_min_in_scope,
     load_classifier,
     read_questions,
 )
@@ -49,6 +51,13 @@ def classify(
     min_accuracy: Annotated[
         str,
         typer.Option(help="Abstain below the confidence that reached this accuracy on validation rows: 0.95 or 0.99."),
+    ] = "",
+    min_in_scope: Annotated[
+        str,
+        typer.Option(
+            help="Answer `abstain` where the probability of belonging to any label is lower; auto for the model's own "
+            "minimum, which few questions are below."
+        ),
     ] = "",
     multi_label: Annotated[bool, typer.Option("--multi-label", help="Give several labels where unsure.")] = False,
     prior_correction: Annotated[
@@ -107,6 +116,7 @@ def classify(
         raise SubjectwiseError("--prior-correction needs --input; a single question has no mix of subjects.")
     if min_confidence and min_accuracy:
         raise SubjectwiseError("Give --min-confidence or --min-accuracy, not both.")
+    in_scope = read_min_in_scope(min_in_scope)
     path = Path(input_file)
     options = BulkOptions(
         question_column, options_column, read_delimiter(delimiter), with_options,
@@ -116,7 +126,8 @@ def classify(
     # 2) Answer on the screen.
     classifier = load_classifier(model, labels, base, Compute(device, dtype, engine))
     minimum = confidence_for_accuracy(classifier, min_accuracy) if min_accuracy else min_confidence
-    decision = Decision(minimum, multi_label)
+    in_scope = own_min_in_scope(classifier) if in_scope is None else in_scope
+    decision = Decision(minimum, multi_label, in_scope)
     if asked:
         for question, prediction in zip(asked, classifier.classify(asked, decision=decision), strict=True):
             explanation = classifier.explain(question) if explain else None
@@ -124,7 +135,7 @@ def classify(
                 reason = {"explanation": explanation.to_dict()} if explanation else {}
                 typer.echo(json.dumps(prediction_json(prediction, top_k) | reason))
             else:
-                typer.echo(prediction_text(prediction, top_k))
+                typer.echo(prediction_text(prediction, top_k, classifier.min_in_scope))
                 if explanation:
                     print_explanation(explanation)
         return

@@ -56,3 +56,39 @@ def split(
         return
     shares = ", ".join(f"{rows:,} {name}" for name, rows in counts.items())
     typer.echo(f"{shares} rows with {len(written.labels)} labels in {output}")
+
+
+@app.command("mix")
+def mix(
+    mixture: Annotated[Path, typer.Argument(help="A YAML file with the kinds of rows; see docs/data.md.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder to write; it must not exist yet.")],
+    source: Annotated[
+        list[str] | None, typer.Option(help="KIND=PATH: where the rows of a kind are, if not where the file says.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Mix files of several kinds into one split folder, each kind split by its own groups and measured apart.
+
+    Example: `subjectwise data mix data/mixture.yaml --source mmlu-pro=split --output mix`
+    """
+    from subjectwise.data.mix import kind_counts, load_mixture, write_mixture
+    from subjectwise.data.protocols import SPLIT_NAMES
+    from subjectwise.errors import DataError
+
+    sources = {}
+    for assignment in source or []:
+        kind, equals, path = assignment.partition("=")
+        if not equals:
+            raise DataError(f"--source is {assignment!r}; write KIND=PATH.")
+        sources[kind] = path
+    written = write_mixture(load_mixture(mixture, sources), output)
+    counts = kind_counts(written)
+    if as_json:
+        result = {"output": str(output), "kinds": counts, "manifest_sha256": written.manifest_sha256}
+        typer.echo(json.dumps(result))
+        return
+    width = max(map(len, counts))
+    typer.echo(f"{'':<{width}}" + "".join(f"{name:>12}" for name in SPLIT_NAMES))
+    for kind, rows in counts.items():
+        typer.echo(f"{kind:<{width}}" + "".join(f"{rows.get(name, 0):>12,}" for name in SPLIT_NAMES))
+    typer.echo(f"{len(written.labels)} labels in {output}")

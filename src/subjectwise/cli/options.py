@@ -64,6 +64,34 @@ def load_classifier(model: str, labels: Path | None, base: str, compute: Compute
     return classifier
 
 
+def read_min_in_scope(text: str) -> float | None:
+    """Return the minimum that was typed, 0 for none, None for the model's own (`auto`).
+
+    Raises:
+        SubjectwiseError: it is not a number from 0 to 1.
+    """
+    from subjectwise.errors import SubjectwiseError
+
+    if text == "auto":
+        return None
+    try:
+        minimum = float(text or 0)
+    except ValueError:
+        minimum = -1.0
+    if not 0 <= minimum <= 1:
+        raise SubjectwiseError(f"--min-in-scope is {text!r}; give a number from 0 to 1, or auto.")
+    return minimum
+
+
+def own_min_in_scope(classifier: QuestionClassifier) -> float:
+    """Return the model's own minimum; raise SubjectwiseError where it has none."""
+    from subjectwise.errors import SubjectwiseError
+
+    if classifier.min_in_scope is None:
+        raise SubjectwiseError("This model does not tell requests that belong to no label; leave --min-in-scope out.")
+    return classifier.min_in_scope
+
+
 def confidence_for_accuracy(classifier: QuestionClassifier, accuracy: str) -> float:
     """Return the confidence that reached `accuracy`, such as "0.95", on the model's validation set.
 

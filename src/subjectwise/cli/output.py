@@ -46,15 +46,23 @@ def prediction_json(prediction: Prediction, top_k: int) -> JsonObject:
     return prediction.to_dict() | {"top": top}
 
 
-def prediction_text(prediction: Prediction, top_k: int) -> str:
-    """Return an answer as lines of text, one per label with a bar as long as its probability."""
+def prediction_text(prediction: Prediction, top_k: int, min_in_scope: float | None = None) -> str:
+    """Return an answer as lines of text, one per label with a bar as long as its probability.
+
+    Args:
+        prediction: the answer.
+        top_k: how many labels to show.
+        min_in_scope: below this `in_scope` a line says that the question belongs to no label.
+    """
     from subjectwise.records import ABSTAIN
 
     lines = [prediction.question if len(prediction.question) <= 100 else prediction.question[:97] + "..."]
     if prediction.label == ABSTAIN:
-        lines.append("  abstain: the best answer is below the minimum")
+        lines.append("  abstain: below the minimum")
     elif len(prediction.labels) > 1:
         lines.append(f"  unsure, one of: {', '.join(prediction.labels)}")
+    if prediction.in_scope is not None and prediction.in_scope < (min_in_scope or 0):
+        lines.append(f"  probably none of the labels: {prediction.in_scope:.1%} that it belongs to any")
     if prediction.truncated:
         lines.append("  longer than the model reads: its middle was cut out")
     bar = "█" if _can_show("█") else "#"

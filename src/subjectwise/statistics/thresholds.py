@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from subjectwise.errors import DataError
 from subjectwise.records import ABSTAIN, ALWAYS_ONE, Decision, Prediction, Question, Scored
 from subjectwise.statistics.metrics import risk_coverage
 from subjectwise.types import FloatArray, IntArray
@@ -61,12 +60,11 @@ def decide(
         decision: when to abstain, and whether to give several labels.
 
     Raises:
-        DataError: questions of no label are to be refused, and the model was not trained to tell them.
+        DataError: as for `Decision.check`.
     """
     if not len(questions):
         return []
-    if decision.min_in_scope and scored.in_scope is None:
-        raise DataError("This model cannot tell requests that belong to no label; leave out min_in_scope.")
+    decision.check(labels, scored.in_scope is not None)
     probabilities = scored.probabilities
     likely, entropy = likely_labels(probabilities), normalised_entropy(probabilities)
     predictions = []

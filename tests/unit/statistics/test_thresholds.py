@@ -67,7 +67,7 @@ def test_requests_of_no_label_are_refused_where_they_are_to_be() -> None:
     strict = decide(asked, scored, ["a", "b"], Decision(min_in_scope=0.5))
     assert [item.label for item in strict] == ["a", "abstain"] and strict[1].best_label == "a"
     assert strict[1].to_dict()["in_scope"] == 0.1
-    with pytest.raises(DataError, match="This model cannot tell requests that belong to no label"):
+    with pytest.raises(DataError, match="This model does not tell requests that belong to no label"):
         decide(asked, Scored(rows), ["a", "b"], Decision(min_in_scope=0.5))
     assert "in_scope" not in decide(asked, Scored(rows), ["a", "b"])[0].to_dict()
 
@@ -78,5 +78,5 @@ def test_bad_input() -> None:
     with pytest.raises(DataError, match="min_in_scope is -1"):
         Decision(min_in_scope=-1)
     with pytest.raises(DataError, match="'abstain' is one of the labels"):
-        Decision(min_confidence=0.5).check_labels(["abstain", "physics"])
-    Decision(multi_label=True).check_labels(["abstain", "physics"])
+        Decision(min_confidence=0.5).check(["abstain", "physics"], True)
+    Decision(multi_label=True).check(["abstain", "physics"], True)
