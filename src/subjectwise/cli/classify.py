@@ -22,9 +22,9 @@ from subjectwise.cli.options import (
     OptionsColumn,
     QuestionColumn,
     confidence_for_accuracy,
+    load_classifier,
     own_min_in_scope,
     read_min_in_scope,
-    load_classifier,
     read_questions,
 )
 from subjectwise.cli.output import json_text, prediction_json, prediction_text, print_counts, print_explanation
