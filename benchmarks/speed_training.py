@@ -112,7 +112,7 @@ def main() -> None:
 
 
 class _Ours(Trainer):
-    """The Trainer with batches of rows of similar length, as `LabelTrainer` has them."""
+    """The Trainer with batches of rows of similar length, as `BatchTrainer` has them."""
 
     def __init__(self, batches: list[Any], rows: Any, **options: Any) -> None:
         super().__init__(**options)

@@ -86,8 +86,8 @@ def interrupted_at(step: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
     """Within it every run ends with an error after that step."""
     make_trainer = train_module.make_trainer
 
-    def stopping(report_to: Any, **options: Any) -> Any:
-        return make_trainer(report_to, **(options | {"callbacks": [*options["callbacks"], StopAt(step)]}))
+    def stopping(report_to: Any, run: Any, callbacks: Sequence[Any]) -> Any:
+        return make_trainer(report_to, run, [*callbacks, StopAt(step)])
 
     with monkeypatch.context() as patched:
         patched.setattr(train_module, "make_trainer", stopping)

@@ -38,9 +38,7 @@ elif os.environ["RANK"] == "1" and kind:
                     os.kill(os.getpid(), signal.SIGKILL)
                 raise BaseModelError("process 1 has lost its model.")
     make_trainer = train_module.make_trainer
-    train_module.make_trainer = lambda report_to, **options: make_trainer(
-        report_to, **(options | {"callbacks": [*options["callbacks"], Fault()]})
-    )
+    train_module.make_trainer = lambda report_to, run, callbacks: make_trainer(report_to, run, [*callbacks, Fault()])
 main()
 """
 SETTINGS = ("training.epochs=3", "training.batch_size=4", "training.checkpoint_steps=2", "lora.dropout=0.1")

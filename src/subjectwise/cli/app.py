@@ -27,6 +27,7 @@ from subjectwise.cli import (
     report,
     serve,
     train,
+    train_sentences,
 )
 from subjectwise.engines.pytorch.onednn import limit_caches
 from subjectwise.errors import SubjectwiseError
@@ -61,6 +62,7 @@ app.command("explain", cls=QuestionCommand)(explain.explain)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("average")(average.average)
+app.command("train-sentences")(train_sentences.train_sentences)
 app.command("calibrate")(calibrate.calibrate)
 app.command("compare")(compare.compare)
 app.command("learning-curve")(learning_curve.learning_curve)

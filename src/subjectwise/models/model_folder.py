@@ -71,7 +71,7 @@ def save_model(folder: Path, model: LanguageModel, tokenizer: Tokenizer, config:
     if config.head.whole:
         model.save_pretrained(folder, max_shard_size="1TB")  # one file, whose hash identifies the model
     else:
-        _save_adapter(folder, model, config)
+        save_adapter(folder, model, config)
     save_tokenizer(folder, tokenizer)
     write_config(folder, config)
     names = list(config.labels)
@@ -94,7 +94,8 @@ def save_model(folder: Path, model: LanguageModel, tokenizer: Tokenizer, config:
     )
 
 
-def _save_adapter(folder: Path, model: LanguageModel, config: ModelConfig) -> None:
+def save_adapter(folder: Path, model: LanguageModel, config: ModelConfig) -> None:
+    """Write an adapter to the base of `config` into an existing `folder`, as PEFT 0.17.1 reads it."""
     from peft.utils import get_peft_model_state_dict
     from safetensors.torch import save_file
 

@@ -6,7 +6,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from subjectwise.errors import ModelFolderError, OutputError
-from subjectwise.models.model_config import ADAPTER_FILES, COMMON_FILES, VOCABULARY_FILE, WHOLE_FILES, read_config
+from subjectwise.models.model_config import (
+    ADAPTER_FILES,
+    COMMON_FILES,
+    SENTENCE_FOLDER,
+    VOCABULARY_FILE,
+    WHOLE_FILES,
+    read_config,
+)
 from subjectwise.publish.model_card import RESULTS_FOLDER
 
 # What a model folder may hold; a stray file beside them stays here.
@@ -14,6 +21,7 @@ _PATTERNS = (
     *COMMON_FILES, *ADAPTER_FILES, *WHOLE_FILES, VOCABULARY_FILE, "README.md",
     "special_tokens_map.json", "added_tokens.json", "vocab.json", "vocab.txt",
     "merges.txt", "chat_template.jinja", f"{RESULTS_FOLDER}/*.yaml",
+    *(f"{SENTENCE_FOLDER}/{name}" for name in ADAPTER_FILES),
 )  # fmt: skip
 
 

@@ -67,7 +67,7 @@ class LengthBatches:
         generator = np.random.default_rng([self.seed, self.epoch])
         views, rows = self.lengths.shape
         shown = generator.random(rows) < self.options_share
-        view = np.where(shown, generator.integers(1, views, size=rows), 0)
+        view = np.where(shown, generator.integers(1, max(views, 2), size=rows), 0)  # one view has no options to show
         lengths = self.lengths[view, np.arange(rows)]
         order = generator.permutation(rows)
         if self.weights is not None:

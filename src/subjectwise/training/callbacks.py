@@ -96,11 +96,9 @@ class Console(TrainerCallback):
 
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **kwargs: Any) -> None:
         """Write the line of an epoch."""
-        tqdm.write(
-            f"epoch {state.epoch:.0f} of {args.num_train_epochs:.0f}: validation NLL {metrics['eval_nll']:.3f}, "
-            f"accuracy {metrics['eval_accuracy']:.3f}, macro-F1 {metrics['eval_macro_f1']:.3f}",
-            file=sys.stderr,
-        )
+        names = {"eval_nll": "NLL", "eval_accuracy": "accuracy", "eval_macro_f1": "macro-F1"}
+        values = ", ".join(f"{name} {metrics[key]:.3f}" for key, name in names.items() if key in metrics)
+        tqdm.write(f"epoch {state.epoch:.0f} of {args.num_train_epochs:.0f}: validation {values}", file=sys.stderr)
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         """Finish the bar."""

@@ -21,6 +21,7 @@ from subjectwise.models.model_config import ModelConfig, read_config
 from subjectwise.models.model_folder import save_model
 from subjectwise.recipe import Recipe
 from subjectwise.records import OUT_OF_SCOPE, Example
+from subjectwise.training.batch_order import LengthBatches
 from subjectwise.training.calibrate_model import calibrate, calibration_warning
 from subjectwise.training.callbacks import Console, has_stopped
 from subjectwise.training.checkpoints import last_checkpoint, open_checkpoints, read_history, start_identity
@@ -28,10 +29,14 @@ from subjectwise.training.cost import training_cost
 from subjectwise.training.processes import Processes, join_processes
 from subjectwise.training.select_rows import draw_validation, row_weights, usable_rows, without_near_duplicates
 from subjectwise.training.tasks import Task, head_task, label_task, start_from
-from subjectwise.training.trainer import LabelTrainer, make_trainer, training_arguments
+from subjectwise.training.trainer import BatchTrainer, TrainerRun, make_trainer, training_arguments
+from subjectwise.training.validation import join_scores, measure_epoch, score_examples
 from subjectwise.types import JsonObject
 from subjectwise.utils.atomic_files import check_new, new_folder
 from subjectwise.utils.optional_dependencies import require
+
+# The share of the rows that an epoch shows with noise, under `training.augment`.
+NOISY_SHARE = 0.5
 
 # From recipe, labels, rows, device, dtype and attention to what is trained, as `label_task` and `head_task`.
 TaskFactory = Callable[[Recipe, LabelSet, Sequence[Example], str, str, str | None], Task]
@@ -169,7 +174,7 @@ def _train_and_save(
     """
 
     # 1) The model
-    def prepare() -> tuple[Task, LabelTrainer, Path | None]:
+    def prepare() -> tuple[Task, BatchTrainer, Path | None]:
         task = _load_task(plan, make_task)
         resume = last_checkpoint(plan.checkpoints)
         return task, _make_trainer(plan, task, resume, processes, report_to, progress), resume
@@ -212,21 +217,33 @@ def _training_rows(plan: _Plan) -> list[Example]:
 
 def _make_trainer(
     plan: _Plan, task: Task, resume: Path | None, processes: Processes, report_to: Sequence[str], progress: bool
-) -> LabelTrainer:
+) -> BatchTrainer:
     settings = plan.recipe.training
     done = read_history(resume)
     if has_stopped(done, settings.patience):  # killed after its last epoch: nothing is left to train
         settings = replace(settings, epochs=len([entry for entry in done if "eval_nll" in entry]))
+    rows, recipe = _training_rows(plan), plan.recipe
+    validation = draw_validation(usable_rows(plan.data.examples("validation"), recipe), settings)
+    batches = LengthBatches(
+        task.rows.lengths,
+        settings.batch_size,
+        1.0 if recipe.prompt.with_options else settings.options_share,
+        settings.seed,
+        0.0 if settings.augment == "none" else NOISY_SHARE,
+        weights=row_weights(rows, plan.data),
+        rank=processes.rank,
+        processes=processes.count,
+    )
+
+    def measure() -> dict[str, float]:
+        shown = progress and processes.is_first
+        part = score_examples(task.scorer(), processes.share(validation), recipe.prompt.with_options, progress=shown)
+        return measure_epoch(join_scores(processes.gather(part)))
+
+    args = training_arguments(settings, plan.checkpoints, task.base.precision, plan.on_cpu, report_to)
+    run = TrainerRun(task.base.model, task.loss, task.rows, batches, measure, args, settings, processes)
     return make_trainer(
-        report_to,
-        task=task,
-        args=training_arguments(settings, plan.checkpoints, task.base.precision, plan.on_cpu, report_to),
-        validation=draw_validation(usable_rows(plan.data.examples("validation"), plan.recipe), settings),
-        weights=row_weights(_training_rows(plan), plan.data),
-        recipe=plan.recipe,
-        processes=processes,
-        progress=progress,
-        callbacks=[Console(len(task.rows), processes.count)] if progress and processes.is_first else [],
+        report_to, run, [Console(len(rows), processes.count)] if progress and processes.is_first else []
     )
 
 

@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from subjectwise.errors import RecipeError
-from subjectwise.recipe import Recipe, TrainingSettings
-from subjectwise.records import Example
+from subjectwise.recipe import TrainingSettings
 from subjectwise.training.batch_order import LengthBatches
 from subjectwise.training.callbacks import Checkpoints, EpochOrder, StopWithoutImprovement
 from subjectwise.training.loss_module import LossModule, load_trained_weights, save_trained_weights
 from subjectwise.training.processes import Processes
-from subjectwise.training.tasks import Task
-from subjectwise.training.validation import join_scores, measure_epoch, score_examples
-from subjectwise.types import FloatArray
-
-# The share of the rows that an epoch shows with noise, under `training.augment`.
-NOISY_SHARE = 0.5
+from subjectwise.types import LanguageModel
 
 
-def make_trainer(report_to: Sequence[str], **options: Any) -> LabelTrainer:
+def make_trainer(report_to: Sequence[str], run: TrainerRun, callbacks: Sequence[TrainerCallback]) -> BatchTrainer:
     """Build the trainer; raise RecipeError where a target of `report_to` is unknown or not installed."""
     try:
-        return LabelTrainer(**options)
+        return BatchTrainer(run, callbacks)
     except (ImportError, RuntimeError, ValueError) as error:
         if not report_to:
             raise
@@ -38,66 +33,58 @@ def make_trainer(report_to: Sequence[str], **options: Any) -> LabelTrainer:
         raise RecipeError(f"Cannot report metrics to {', '.join(report_to)}: {reason}") from error
 
 
-class LabelTrainer(Trainer):
-    """The Trainer of a task.
+@dataclass(frozen=True)
+class TrainerRun:
+    """What a trainer trains, on what and how.
 
-    Args:
-        task: what is trained.
-        args: of the Trainer.
-        validation: rows that choose the epoch; each process scores its part of them.
-        weights: how often an epoch shows each row, [rows].
-        recipe: of the run.
+    Attributes:
+        model: to train.
+        loss: of the model and a batch of `rows`.
+        rows: to train on.
+        batches: their order.
+        measure: measures the model as it is now on validation rows; what it returns has the `nll` that chooses the
+            epoch. It is called in evaluation mode, without gradients, under autocast.
+        args: of transformers' Trainer.
+        settings: when to stop and how often to keep a checkpoint.
         processes: of the run.
-        progress: whether to show that of validation.
-        callbacks: beside our own.
     """
+
+    model: LanguageModel
+    loss: Callable[[LanguageModel, Sequence[Any]], Tensor]
+    rows: Dataset[Any]
+    batches: LengthBatches
+    measure: Callable[[], Mapping[str, float]]
+    args: TrainingArguments
+    settings: TrainingSettings
+    processes: Processes
+
+
+class BatchTrainer(Trainer):
+    """transformers' Trainer of a `TrainerRun`, with callbacks beside our own."""
 
     control: Any
 
-    def __init__(
-        self,
-        *,
-        task: Task,
-        args: TrainingArguments,
-        validation: Sequence[Example],
-        weights: FloatArray,
-        recipe: Recipe,
-        processes: Processes,
-        progress: bool,
-        callbacks: Sequence[TrainerCallback],
-    ) -> None:
-        settings, rows = recipe.training, task.rows
-        self._batches = LengthBatches(
-            rows.lengths,
-            settings.batch_size,
-            1.0 if recipe.prompt.with_options else settings.options_share,
-            settings.seed,
-            0.0 if settings.augment == "none" else NOISY_SHARE,
-            weights=weights,
-            rank=processes.rank,
-            processes=processes.count,
-        )
+    def __init__(self, run: TrainerRun, callbacks: Sequence[TrainerCallback]) -> None:
         ours = [
-            EpochOrder(self._batches),
-            StopWithoutImprovement(settings.patience),
-            Checkpoints(settings.checkpoint_steps),
+            EpochOrder(run.batches),
+            StopWithoutImprovement(run.settings.patience),
+            Checkpoints(run.settings.checkpoint_steps),
         ]
         super().__init__(
-            model=LossModule(task.base.model, task.loss),
-            args=args,
-            train_dataset=rows,
-            eval_dataset=rows,
+            model=LossModule(run.model, run.loss),
+            args=run.args,
+            train_dataset=run.rows,
+            eval_dataset=run.rows,
             callbacks=[*ours, *callbacks],
         )
         self.remove_callback(PrinterCallback)
         self.model_accepts_loss_kwargs = False  # the loss is a mean over one batch, so accumulation divides it
-        self._task, self._validation, self._recipe = task, validation, recipe
-        self._processes, self._progress = processes, progress
+        self._run = run
 
     def get_train_dataloader(self) -> DataLoader[Any]:
         """Return the batches of this process. accelerate would deal them out by itself, and lose rows at that."""
-        rows = self._task.rows
-        return DataLoader(rows, batch_sampler=self._batches, collate_fn=lambda rows: {"batch": rows})
+        run = self._run
+        return DataLoader(run.rows, batch_sampler=run.batches, collate_fn=lambda rows: {"batch": rows})
 
     def compute_loss(self, model: Any, inputs: Mapping[str, Any], *args: Any, **kwargs: Any) -> Tensor:
         """Return the loss of a batch."""
@@ -109,25 +96,14 @@ class LabelTrainer(Trainer):
         return 0
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Measure the validation rows as `measure_epoch` does, through the scoring that answers.
-
-        Each process scores its part of the rows; all go by what the first one measures.
-        """
-        model, processes = self._task.base.model, self._processes
-        eager: AbstractContextManager[Any] = (
-            torch.compiler.set_stance("force_eager") if self._recipe.training.compile else nullcontext()
-        )
+        """Measure the validation rows; all processes go by what the first one measures."""
+        model, compiled = self._run.model, self._run.settings.compile
+        eager: AbstractContextManager[Any] = torch.compiler.set_stance("force_eager") if compiled else nullcontext()
         model.eval()
         with torch.no_grad(), eager, self.compute_loss_context_manager():
-            scores = score_examples(
-                self._task.scorer(),
-                processes.share(self._validation),
-                self._recipe.prompt.with_options,
-                progress=self._progress and processes.is_first,
-            )
+            values = self._run.measure()
         model.train()
-        measured = measure_epoch(join_scores(processes.gather(scores)))
-        measured = processes.broadcast({f"eval_{name}": value for name, value in measured.items()})
+        measured = self._run.processes.broadcast({f"eval_{name}": value for name, value in values.items()})
         self.log(measured)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, measured)
         return measured
@@ -137,19 +113,19 @@ class LabelTrainer(Trainer):
         if self.args.should_save:
             folder = Path(output_dir or self.args.output_dir)
             folder.mkdir(parents=True, exist_ok=True)
-            save_trained_weights(self._task.base.model, folder)
+            save_trained_weights(self._run.model, folder)
 
     def _save_rng_state(self, output_dir: str) -> None:
         super()._save_rng_state(output_dir)
-        self._processes.gather(
+        self._run.processes.gather(
             None
         )  # the state, by which a checkpoint counts as complete, is written after all of them
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
-        load_trained_weights(self._task.base.model, Path(resume_from_checkpoint))
+        load_trained_weights(self._run.model, Path(resume_from_checkpoint))
 
     def _load_best_model(self) -> None:
-        load_trained_weights(self._task.base.model, Path(str(self.state.best_model_checkpoint)))
+        load_trained_weights(self._run.model, Path(str(self.state.best_model_checkpoint)))
 
 
 def training_arguments(

@@ -17,7 +17,7 @@ from subjectwise.recipe import Recipe, load_recipe
 from subjectwise.training import train as train_module
 from subjectwise.training.checkpoints import last_checkpoint
 from subjectwise.training.train import train
-from subjectwise.training.trainer import LabelTrainer
+from subjectwise.training.trainer import BatchTrainer
 
 
 @pytest.fixture(scope="module")
@@ -78,12 +78,12 @@ def test_a_run_that_is_killed_while_an_epoch_is_evaluated_evaluates_it_again(
     # Eight steps per epoch, so that a checkpoint would fall on its end.
     recipe = tiny_recipe.with_settings(["training.epochs=2", "training.checkpoint_steps=2"])
 
-    def killed(trainer: LabelTrainer, *args: object, **kwargs: object) -> None:
+    def killed(trainer: BatchTrainer, *args: object, **kwargs: object) -> None:
         assert float(trainer.state.epoch or 0).is_integer()
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(LabelTrainer, "evaluate", killed)
+        patched.setattr(BatchTrainer, "evaluate", killed)
         with pytest.raises(KeyboardInterrupt):
             train(recipe, data, tmp_path / "m", compute=CPU, progress=False)
     assert last_checkpoint(tmp_path / "m.checkpoints") == tmp_path / "m.checkpoints/checkpoint-6"
