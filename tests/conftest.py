@@ -9,9 +9,13 @@ from typing import Any
 
 import pytest
 
+# One thread each: two processes of tests share two cores. Before anything imports numpy or torch.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+# A hook, which pytest finds here by its name.
+from helpers.requirements import pytest_runtest_setup  # noqa: F401
 from helpers.tiny_models import TINY_SETTINGS, corpus, make_rows, save_base, tiny_config, train_tokenizer
 
 
@@ -73,3 +77,11 @@ def head_bases(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path) -> dic
 
     folder = tmp_path_factory.mktemp("encoders")
     return {"decoder": tiny_base} | {kind: save_encoder(folder / kind, kind) for kind in ENCODERS}
+
+
+@pytest.fixture(scope="session")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sentence encoder, as it is published."""
+    from helpers.baselines import save_sentence_encoder
+
+    return save_sentence_encoder(tmp_path_factory.mktemp("encoders") / "tiny-bert")

@@ -24,7 +24,7 @@ from subjectwise.records import (
     Scored,
     as_question,
 )
-from subjectwise.statistics.calibration import correct_prior
+from subjectwise.statistics.calibration import check_prior_correction, correct_prior
 from subjectwise.statistics.thresholds import decide
 from subjectwise.text.question_list import QuestionsLike, question_list
 from subjectwise.types import FloatArray, Progress
@@ -45,6 +45,11 @@ class ScoreBasedClassifier(ABC):
     def prior(self) -> Sequence[float]:
         """The share of each label among the training rows; empty where it is unknown."""
 
+    @property
+    def description_sha256(self) -> str:
+        """The hash of what the model's folder says of it; empty where it has no folder."""
+        return ""
+
     @abstractmethod
     def score(
         self,
@@ -55,9 +60,19 @@ class ScoreBasedClassifier(ABC):
     ) -> Scored:
         """Return calibrated probabilities; `encoded` saves encoding the questions again."""
 
-    @abstractmethod
-    def _write_sentence(self, explanation: Explanation) -> str:
-        """Write a sentence for an explanation."""
+    def load_sentence_writer(self) -> None:
+        """Load what `write_sentence` needs, so that the first sentence does not wait for it.
+
+        Raises:
+            DataError: this predictor cannot write.
+            BaseModelError: the base cannot write, or cannot be loaded.
+        """
+        raise DataError("This predictor cannot write a sentence; leave the sentence out (--no-sentence).")
+
+    def write_sentence(self, explanation: Explanation) -> str:
+        """Return the sentence of an explanation; raises as `load_sentence_writer` does."""
+        self.load_sentence_writer()
+        return ""
 
     @overload
     def classify(  # type: ignore[overload-overlap]  # a str is a sequence of str too, and is one question here
@@ -98,15 +113,16 @@ class ScoreBasedClassifier(ABC):
             on_progress: called after each batch with the number of its questions.
 
         Raises:
-            QuestionError: a question is empty, too long or has control characters; its number, where there are many.
-            DataError: an unknown prior correction, or any for a single question.
+            QuestionError: a question is empty or too long; its number is given where there are several.
+            DataError: an unknown prior correction, or one for a single question, which has no mix of labels.
         """
         if isinstance(questions, (str, Question)):
-            if prior_correction != "none":
-                correct_prior(np.empty((0, len(self.labels))), prior_correction, self.prior)  # refuses an unknown name
-                raise DataError(f"prior_correction={prior_correction!r} needs many questions; pass them as a list.")
-            return self.classify([as_question(questions)], decision=decision, on_progress=on_progress)[0]
+            [prediction] = self.classify(
+                [questions], decision=decision, prior_correction=prior_correction, on_progress=on_progress
+            )
+            return prediction
         asked = question_list(questions)
+        check_prior_correction(prior_correction, len(asked))
         names = list(self.labels)
         decision.check_labels(names)
         scored = self.score(asked, on_progress=on_progress)
@@ -135,7 +151,7 @@ class ScoreBasedClassifier(ABC):
             return self.score(questions).probabilities
 
         explanation = find_evidence(as_question(question), list(self.labels), answer, rounds)
-        return replace(explanation, sentence=self._write_sentence(explanation)) if sentence else explanation
+        return replace(explanation, sentence=self.write_sentence(explanation)) if sentence else explanation
 
     def predict_proba(self, X: QuestionsLike) -> FloatArray:
         """Return calibrated probabilities, [questions, labels], columns in the order of `classes_`.

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 
-from subjectwise.errors import DataError, QuestionError
-from subjectwise.records import Question, as_question
+from subjectwise.errors import DataError
+from subjectwise.records import Question, as_questions
 
 # What scikit-learn's methods accept; a Series and a frame are array-like.
 QuestionsLike = Sequence[Question | str] | npt.ArrayLike
@@ -23,18 +23,12 @@ def question_list(values: QuestionsLike) -> list[Question]:
 
     Raises:
         DataError: a single question, or several columns.
-        QuestionError: one of them cannot be read; the message has its number, from 1.
+        QuestionError: one of them cannot be read; its number, from 1, is given where there are several.
     """
-    questions = []
-    for number, value in enumerate(column_values(values, "the questions"), 1):
-        try:
-            questions.append(as_question(value))
-        except QuestionError as error:
-            raise QuestionError(f"Question {number}: {error}") from error
-    return questions
+    return as_questions(cast("list[Question | str]", column_values(values, "the questions")))
 
 
-def column_values(values: object, what: str) -> list[Any]:
+def column_values(values: object, what: str) -> list[object]:
     """Return the values of a list, an array, a Series, or an array or a frame of one column.
 
     Args:

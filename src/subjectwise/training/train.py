@@ -31,7 +31,6 @@ from subjectwise.training.tasks import Task, head_task, label_task, start_from
 from subjectwise.training.trainer import LabelTrainer, make_trainer, training_arguments
 from subjectwise.types import JsonObject
 from subjectwise.utils.atomic_files import check_new, new_folder
-from subjectwise.utils.optional_dependencies import require
 
 # From recipe, labels, rows, device, dtype and attention to what is trained, as `label_task` and `head_task`.
 TaskFactory = Callable[[Recipe, LabelSet, Sequence[Example], str, str, str | None], Task]
@@ -107,8 +106,6 @@ def train(
         SubjectwiseError: a library of the extra `train` is not installed.
     """
     started = time.monotonic()
-    for module in ("accelerate", "peft"):
-        require(module, "train")
     processes = join_processes(compute.device)
     plan = processes.together(lambda: _plan(recipe, data, output.absolute(), also, start, compute, processes))
     task = make_task or (head_task if recipe.head.used else label_task)

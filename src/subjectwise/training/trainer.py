@@ -29,10 +29,27 @@ from subjectwise.training.tasks import Task
 NOISY_SHARE = 0.5
 
 
-def make_trainer(report_to: Sequence[str], **options: Any) -> LabelTrainer:
-    """Build the trainer; raise RecipeError where a target of `report_to` is unknown or not installed."""
+def make_trainer(
+    report_to: Sequence[str],
+    *,
+    task: Task,
+    args: TrainingArguments,
+    validation: Sequence[Example],
+    recipe: Recipe,
+    processes: Processes,
+    progress: bool,
+    callbacks: Sequence[TrainerCallback] = (),
+) -> LabelTrainer:
+    """Build the trainer, arguments as for `LabelTrainer`.
+
+    Raises:
+        RecipeError: a target of `report_to` is unknown or not installed.
+    """
     try:
-        return LabelTrainer(**options)
+        return LabelTrainer(
+            task=task, args=args, validation=validation, recipe=recipe, processes=processes, progress=progress,
+            callbacks=callbacks,
+        )  # fmt: skip
     except (ImportError, RuntimeError, ValueError) as error:
         if not report_to:
             raise

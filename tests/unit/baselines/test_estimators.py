@@ -45,9 +45,7 @@ def test_too_few_different_questions_for_the_folds_are_refused() -> None:
     rows = labelled_rows(["biology"]) + labelled_rows(["law"])[:3]
     inputs = estimator_inputs([row.question for row in rows], None)
     with pytest.raises(DataError, match="'law' has too few different questions for 5 folds"):
-        out_of_fold_scores(
-            "tfidf-svm", inputs, label_indices(rows, labels), np.arange(len(rows)), labels, seed=0
-        )
+        out_of_fold_scores("tfidf-svm", inputs, label_indices(rows, labels), np.arange(len(rows)), labels, seed=0)
 
 
 def test_questions_without_words_are_refused() -> None:
