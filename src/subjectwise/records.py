@@ -83,23 +83,6 @@ def as_question(value: Question | str) -> Question:
     return value if isinstance(value, Question) else Question(value)
 
 
-def as_questions(values: Sequence[Question | str]) -> list[Question]:
-    """Return texts as questions.
-
-    Raises:
-        QuestionError: one of them cannot be read; its number, from 1, is given where there are several.
-    """
-    questions = []
-    for number, value in enumerate(values, start=1):
-        try:
-            questions.append(as_question(value))
-        except QuestionError as error:
-            if len(values) == 1:
-                raise
-            raise QuestionError(f"Question {number}: {error}") from error
-    return questions
-
-
 def show_options(questions: Iterable[Question], shown: bool) -> list[Question]:
     """Return the questions as an entry point passes them on: with their options, or without."""
     return [question if shown else question.without_options() for question in questions]

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from subjectwise.errors import DataError
 from subjectwise.labels import LabelSet
-from subjectwise.records import EncodedQuestion, Explanation, Question, Scored, as_questions
+from subjectwise.records import EncodedQuestion, Question, Scored
 from subjectwise.score_based_classifier import ScoreBasedClassifier
+from subjectwise.text.question_list import question_list
 from subjectwise.types import Progress
 
 # How many words of a question it says that it reads.
@@ -57,14 +57,11 @@ class FakeClassifier(ScoreBasedClassifier):
         encoded: Sequence[EncodedQuestion] | None = None,
         on_progress: Progress | None = None,
     ) -> Scored:
-        asked = as_questions(questions)
+        asked = question_list(questions)
         self.on_score([question.text for question in asked])
         drawn = np.array([list(_digest(question)[:3]) for question in asked], dtype=np.float64).reshape(-1, 3) + 1
         truncated = np.array([row.truncated for row in self.encode(asked)], dtype=np.bool_)
         return Scored(drawn / drawn.sum(axis=1, keepdims=True), np.ones(len(asked)), truncated)
-
-    def _write_sentence(self, explanation: Explanation) -> str:
-        raise DataError("This predictor writes no sentences.")
 
 
 def _digest(question: Question) -> bytes:

@@ -68,6 +68,27 @@ def test_the_mix_of_labels_is_corrected_over_many_questions() -> None:
     assert [item.score for item in plain] != [item.score for item in corrected]
 
 
+@pytest.mark.parametrize("questions", ["What is a tort?", ["What is a tort?"]])
+def test_the_prior_of_a_single_question_is_refused(questions: str | list[str]) -> None:
+    """Corrected alone, every label of it would be equally probable."""
+    for how in ("match", "batch"):
+        with pytest.raises(DataError, match="Cannot correct the prior of a single question"):
+            CLASSIFIER.classify(questions, prior_correction=how)
+
+
+@pytest.mark.parametrize("questions", ["What is a tort?", ["What is a tort?"], ["a", "b"], []])
+def test_an_unknown_prior_correction_is_refused(questions: str | list[str]) -> None:
+    with pytest.raises(DataError, match="Unknown prior correction 'nonsense'; choose one of none, batch, match"):
+        CLASSIFIER.classify(questions, prior_correction="nonsense")
+
+
+def test_a_question_that_cannot_be_read_has_its_number() -> None:
+    with pytest.raises(QuestionError, match="Question 2: The question is empty"):
+        CLASSIFIER.classify(["a", "", "b"])
+    with pytest.raises(QuestionError, match="^The question is empty"):
+        CLASSIFIER.classify("")
+
+
 def test_a_frame_of_one_column_has_an_answer_per_row() -> None:
     import pandas
 
@@ -90,21 +111,7 @@ def test_explanations_and_predictions() -> None:
         CLASSIFIER.explain(" ")
 
 
-@pytest.mark.parametrize("questions", ["What is a tort?", ["What is a tort?"]])
-def test_the_prior_of_a_single_question_is_refused(questions: str | list[str]) -> None:
-    """Corrected alone, every label of it would be equally probable."""
-    for how in ("match", "batch"):
-        with pytest.raises(DataError, match="Cannot correct the prior of a single question"):
-            CLASSIFIER.classify(questions, prior_correction=how)
-
-
-@pytest.mark.parametrize("questions", ["What is a tort?", ["What is a tort?"], ["a", "b"], []])
-def test_an_unknown_prior_correction_is_refused(questions: str | list[str]) -> None:
-    with pytest.raises(DataError, match="Unknown prior correction 'nonsense'; choose one of none, batch, match"):
-        CLASSIFIER.classify(questions, prior_correction="nonsense")
-
-
-def test_an_empty_question_is_named_by_its_number() -> None:
+def test_every_method_names_a_question_that_cannot_be_read() -> None:
     for method in ("classify", "predict", "predict_proba"):
         with pytest.raises(QuestionError, match="^Question 2: The question is empty"):
             getattr(CLASSIFIER, method)(["What is a tort?", "", "What is torque?"])

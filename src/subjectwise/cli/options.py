@@ -34,10 +34,11 @@ def read_questions(arguments: Sequence[str]) -> list[Question]:
         QuestionError: one of them cannot be read; where it is too long it may be a file, for which there is --input.
     """
     from subjectwise.errors import QuestionError
-    from subjectwise.records import MAX_CHARACTERS, as_questions
+    from subjectwise.records import MAX_CHARACTERS
+    from subjectwise.text.question_list import question_list
 
     try:
-        return as_questions(arguments)
+        return question_list(arguments)
     except QuestionError as error:
         if max(map(len, arguments)) <= MAX_CHARACTERS:
             raise

@@ -89,7 +89,8 @@ def read_options(value: object) -> tuple[str, ...]:
     for item in value:
         if isinstance(item, (dict, list, tuple, bytes)):
             raise DataError(f"an option must be text or a number, not {_kind(item)}.")
-    return tuple(str(item) for item in value if not is_missing(item))
+    # Within a list a text is a text: two rows of MMLU-Pro have the option "nan".
+    return tuple(str(item) for item in value if isinstance(item, str) or not is_missing(item))
 
 
 def _parse_list(text: str) -> Sequence[object] | None:

@@ -152,7 +152,8 @@ def _read_kind(name: str, settings: KindSettings, mixture: Mixture) -> _KindRows
         return _read_split_folder(name, open_split(source))
     fair = _fair_labels(mixture.folder / settings.also_by) if settings.also_by else {}
     read = _KindRows([], [], [], [])
-    for example, (location, row) in zip(read_examples(source), source_rows(source), strict=True):
+    for example, (location, table_row) in zip(read_examples(source), source_rows(source), strict=True):
+        row = table_row.cells
         also = tuple(str(label) for label in row.get("also") or fair.get(str(row.get(settings.also_column)), ()) or ())
         label = OUT_OF_SCOPE if settings.out_of_scope else example.label
         also = tuple(other for other in also if other != label)

@@ -8,8 +8,8 @@ from typing import cast
 import numpy as np
 import numpy.typing as npt
 
-from subjectwise.errors import DataError
-from subjectwise.records import Question, as_questions
+from subjectwise.errors import DataError, QuestionError
+from subjectwise.records import Question, as_question
 
 # What scikit-learn's methods accept; a Series and a frame are array-like.
 QuestionsLike = Sequence[Question | str] | npt.ArrayLike
@@ -23,9 +23,16 @@ def question_list(values: QuestionsLike) -> list[Question]:
 
     Raises:
         DataError: a single question, or several columns.
-        QuestionError: one of them cannot be read; its number, from 1, is given where there are several.
+        QuestionError: one of them cannot be read; the message has its number, from 1, where there are several.
     """
-    return as_questions(cast("list[Question | str]", column_values(values, "the questions")))
+    column = cast("list[Question | str]", column_values(values, "the questions"))
+    questions = []
+    for number, value in enumerate(column, 1):
+        try:
+            questions.append(as_question(value))
+        except QuestionError as error:
+            raise QuestionError(f"Question {number}: {error}" if len(column) > 1 else str(error)) from error
+    return questions
 
 
 def column_values(values: object, what: str) -> list[object]:

@@ -114,5 +114,5 @@ def test_it_explains_by_words_alone(split_folder: Path) -> None:
     question = data.examples("test")[0].question
     explanation = baseline.explain(question)
     assert explanation.label == baseline.classify([question])[0].label and explanation.evidence
-    with pytest.raises(DataError, match="cannot write a sentence; leave the sentence out"):
+    with pytest.raises(DataError, match="This predictor cannot write a sentence"):
         baseline.explain("What is it?", sentence=True)

@@ -91,6 +91,10 @@ def test_text_that_is_not_a_list_is_refused(value: str) -> None:
         read_options(value)
 
 
+def test_an_option_may_be_the_text_nan() -> None:
+    assert read_options(["nan", None, "b", float("nan")]) == ("nan", "b")
+
+
 def test_options_of_another_kind_are_refused() -> None:
     with pytest.raises(DataError, match="the options must be a list, not a number"):
         read_options(3)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from helpers.training import adapted
 from subjectwise.data.split import open_split
@@ -25,7 +26,7 @@ def test_halves_of_the_options_are_views_of_a_row(tiny_base: Path) -> None:
     _, prompt, trie = adapted(tiny_base, load_recipe("small"), LABELS)
     rows = LabelRows(EXAMPLES, prompt, trie, settings)
     assert len(rows) == 2 and rows.lengths.shape == (4, 2)
-    text, whole, *halves = (prompt.tokenizer.decode(rows[RowView(0, view)].ids) for view in range(4))
+    text, whole, *halves = (prompt.tokenizer.decode(torch.tensor(rows[RowView(0, view)].ids)) for view in range(4))
     assert "answer" not in text and all(option in whole for option in OPTIONS)
     for half in halves:
         assert sum(option in half for option in OPTIONS) == 3

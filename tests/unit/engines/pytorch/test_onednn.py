@@ -53,14 +53,13 @@ def test_what_the_user_has_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_they_are_set_before_anything_of_a_base_is_loaded(tiny_base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from subjectwise.models import base_model
+    from subjectwise.models import base_model, devices
 
     seen: list[list[str | None]] = []
-    choose_device = base_model.choose_device
 
     def watched(device: str) -> Any:
         seen.append([os.environ.get(name) for name in VARIABLES])
-        return choose_device(device)
+        return devices.choose_device(device)
 
     monkeypatch.setattr(base_model, "choose_device", watched)
     base_model.load_base(str(tiny_base), device="cpu")
