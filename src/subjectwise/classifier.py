@@ -20,17 +20,18 @@ from subjectwise.explain.sentence import SentenceWriter
 from subjectwise.labels import LabelSet
 from subjectwise.models.base_model import load_base
 from subjectwise.models.devices import Compute
-from subjectwise.models.folder_bytes import read_bytes, write_bytes
 from subjectwise.models.gguf import EMBEDDED
 from subjectwise.models.label_scores import Scorer
 from subjectwise.models.model_config import ModelConfig, description_sha256, read_config
 from subjectwise.models.model_folder import load_model, remove_base_path, shipped_folder
+from subjectwise.models.pickled_by_folder import PickledByFolder
 from subjectwise.models.zero_shot import ZeroShot
 from subjectwise.publish.model_card import write_card
 from subjectwise.recipe import load_recipe
 from subjectwise.records import EncodedQuestion, Example, Explanation, Question, Scored
 from subjectwise.score_based_classifier import ScoreBasedClassifier
 from subjectwise.statistics.calibration import apply_temperature
+from subjectwise.statistics.scope import ScopeCalibration
 from subjectwise.text.question_list import QuestionsLike, question_list
 from subjectwise.types import Progress
 from subjectwise.utils.atomic_files import file_sha256, new_folder
@@ -40,7 +41,7 @@ from subjectwise.utils.hub_download import local_folder
 _MODEL_FILES = ("*.json", "*.safetensors", "*.jinja", "*.txt", "README.md")
 
 
-class Classifier(ScoreBasedClassifier, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class Classifier(PickledByFolder, ScoreBasedClassifier, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Classifies questions by subject.
 
     Load a trained one with `Classifier.from_pretrained()`, use any labels and any base with
@@ -58,6 +59,7 @@ class Classifier(ScoreBasedClassifier, ClassifierMixin, BaseEstimator):  # type:
         classes_: the labels, in the order of `predict_proba`'s columns.
         temperature: what the log-probabilities are divided by.
         thresholds: the confidence from which on the validation rows reached an accuracy, such as {"0.95": 0.71}.
+        min_in_scope: the probability of belonging to any label below which few questions are; None where unknown.
         warning: one sentence when the base is not quite the one that the model was trained on, else empty.
     """
 
@@ -66,11 +68,9 @@ class Classifier(ScoreBasedClassifier, ClassifierMixin, BaseEstimator):  # type:
     temperature: float = 1.0
     thresholds: Mapping[str, float] = {}
     reads_options: bool = False
+    min_in_scope: float | None = None
+    _scope: ScopeCalibration = ScopeCalibration()
     _prior: Sequence[float] = ()
-    _folder: Path | None = None
-    _base: str = ""
-    _kept: tempfile.TemporaryDirectory[str] | None = None
-    _zero_shot: ZeroShot | None = None
     _writer: SentenceWriter | None = None
 
     def __init__(
@@ -224,7 +224,8 @@ class Classifier(ScoreBasedClassifier, ClassifierMixin, BaseEstimator):  # type:
             encoded = self._scorer.encode(question_list(questions))
         scores = self._scorer.score(encoded, on_progress)
         truncated = np.array([question.truncated for question in encoded], dtype=np.bool_)
-        return Scored(apply_temperature(scores.log_probs, self.temperature), scores.label_mass, truncated)
+        in_scope = None if scores.in_scope is None else self._scope.apply(scores.in_scope)
+        return Scored(apply_temperature(scores.log_probs, self.temperature), scores.label_mass, truncated, in_scope)
 
     @property
     def labels(self) -> LabelSet:
@@ -269,36 +270,13 @@ class Classifier(ScoreBasedClassifier, ClassifierMixin, BaseEstimator):  # type:
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_scorer")
 
-    def __getstate__(self) -> dict[str, object]:
-        """Return what a pickle keeps: the settings and where the model is, or its files after `fit`; no base."""
-        state = {key: value for key, value in self.__dict__.items() if key not in ("_scorer", "_writer", "_kept")}
-        if self._kept is not None and self._folder is not None:
-            state["_files"] = read_bytes(self._folder)
-        elif self._folder is not None:  # the shipped folder may be elsewhere where the pickle is read
-            state["_folder"] = None if self._folder == shipped_folder() else self._folder.absolute()
-        return state
-
-    def __setstate__(self, state: dict[str, object]) -> None:
-        files, folder = state.pop("_files", None), state.pop("_folder", None)
-        self.__dict__.update(state)
-        classes = self.__dict__.get("classes_")
-        if self._zero_shot is not None:
-            self._load_zero_shot(self._zero_shot)
-        elif isinstance(files, dict):
-            kept = tempfile.TemporaryDirectory(prefix="subjectwise-")
-            write_bytes(Path(kept.name) / "model", files)
-            self._load(Path(kept.name) / "model", self._base)
-            self._kept = kept
-        elif classes is not None:
-            self._load(folder if isinstance(folder, Path) else shipped_folder(), self._base)
-        if classes is not None:
-            self.classes_ = classes
-
     def _load(self, folder: Path, base: str | None) -> None:
         loaded = load_model(folder, base=base, compute=Compute(self.device, self.dtype, self.engine))
         self._use(loaded.scorer, loaded.config.temperature)
         self.thresholds = dict(loaded.config.thresholds)
         self.reads_options = loaded.config.prompt.with_options
+        self.min_in_scope = loaded.config.scope.threshold if loaded.config.scope else None
+        self._scope = loaded.config.scope or ScopeCalibration()
         self.warning = loaded.warning
         self._prior = loaded.config.prior
         self._folder = folder

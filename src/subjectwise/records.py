@@ -137,11 +137,14 @@ class Scored:
         label_mass: probability of any label at all before normalising, [questions], 0 to 1; None where the
             predictor does not have one.
         truncated: whether the middle of a question was cut out, [questions]; None where the predictor does not say.
+        in_scope: probability that the question belongs to any label, [questions], 0 to 1; None where the model was not
+            trained to tell.
     """
 
     probabilities: FloatArray
     label_mass: FloatArray | None = None
     truncated: BoolArray | None = None
+    in_scope: FloatArray | None = None
 
 
 @dataclass(frozen=True)
@@ -150,25 +153,31 @@ class Decision:
 
     Attributes:
         min_confidence: below this probability the answer is `abstain`; 0 to always answer.
+        min_in_scope: below this probability of belonging to any label the answer is `abstain`; 0 to always answer.
         multi_label: give several labels when unsure, one more per band of entropy, up to five.
 
     Raises:
-        DataError: the minimum is not from 0 to 1.
+        DataError: a minimum is not from 0 to 1.
     """
 
     min_confidence: float = 0.0
     multi_label: bool = False
+    min_in_scope: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.min_confidence <= 1:
-            raise DataError(f"The minimum confidence is {self.min_confidence}; it must be from 0 to 1.")
+        for name in ("min_confidence", "min_in_scope"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise DataError(f"{name} is {getattr(self, name)}; it must be from 0 to 1.")
+
+    @property
+    def may_abstain(self) -> bool:
+        """Whether an answer may be `abstain`."""
+        return bool(self.min_confidence or self.min_in_scope)
 
     def check_labels(self, labels: Iterable[str]) -> None:
         """Raise DataError where an abstention could be mistaken for a label."""
-        if self.min_confidence and ABSTAIN in labels:
-            raise DataError(
-                f"Cannot abstain: {ABSTAIN!r} is one of the labels. Rename it, or leave out the minimum confidence."
-            )
+        if self.may_abstain and ABSTAIN in labels:
+            raise DataError(f"Cannot abstain: {ABSTAIN!r} is one of the labels. Rename it, or leave out the minimum.")
 
 
 ALWAYS_ONE = Decision()
@@ -179,7 +188,7 @@ class Prediction:
     """The answer to one question.
 
     Attributes:
-        label: the most probable label, or `abstain` where its probability is below the requested minimum.
+        label: the most probable label, or `abstain` where a probability is below the requested minimum.
         score: the highest calibrated probability, 0 to 1.
         scores: every label's calibrated probability, in label order; they sum to 1.
         label_mass: the probability that the model gives to any label at all, before normalising, 0 to 1;
@@ -189,6 +198,8 @@ class Prediction:
         labels: where several were requested, the likely labels, best first; empty where the answer is `abstain`.
         entropy: where several labels were requested, the normalised entropy of the scores, 0 to 1.
         truncated: whether the question was longer than the model reads, so that its middle was cut out.
+        in_scope: the calibrated probability that the question belongs to any of the labels, 0 to 1; None where the
+            model was not trained to tell.
     """
 
     question: str
@@ -200,13 +211,14 @@ class Prediction:
     labels: tuple[str, ...] = ()
     entropy: float | None = None
     truncated: bool = False
+    in_scope: float | None = None
 
     def top(self, k: int) -> list[tuple[str, float]]:
         """Return the `k` most probable labels with their probabilities, best first."""
         return sorted(self.scores.items(), key=lambda item: -item[1])[:k]
 
     def to_dict(self) -> JsonObject:
-        """Return the fields for JSON, without those that were not requested; `truncated` only where it is true."""
+        """Return the fields for JSON, without those that were not requested or that the model does not have."""
         decided: JsonObject = {"best_label": self.best_label} if self.best_label else {}
         if self.entropy is not None:
             decided |= {"labels": list(self.labels), "entropy": self.entropy}
@@ -216,6 +228,7 @@ class Prediction:
             "score": self.score,
             "scores": self.scores,
             "label_mass": self.label_mass,
+            **({} if self.in_scope is None else {"in_scope": self.in_scope}),
             **decided,
             **({"truncated": True} if self.truncated else {}),
         }
@@ -300,6 +313,11 @@ class QuestionClassifier(Protocol):
     @property
     def thresholds(self) -> Mapping[str, float]:
         """The confidence for a wanted accuracy on the validation rows, such as {"0.95": 0.71}; may be empty."""
+        ...
+
+    @property
+    def min_in_scope(self) -> float | None:
+        """The probability of belonging to any label below which few questions are; None where there is no such one."""
         ...
 
     @property

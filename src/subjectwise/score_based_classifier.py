@@ -34,6 +34,7 @@ class ScoreBasedClassifier(ABC):
     """Implements the methods of `QuestionClassifier` that follow from `score`."""
 
     classes_: npt.NDArray[Any]
+    min_in_scope: float | None = None
 
     @property
     @abstractmethod

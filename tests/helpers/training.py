@@ -43,7 +43,7 @@ def adapted(
     prompt = Prompt(base.tokenizer, labels, recipe.prompt)
     model = with_adapter(base, recipe)
     randomise_adapter(model)
-    return model, prompt, LabelTrie(prompt.label_ids, prompt.end_ids)
+    return model, prompt, LabelTrie(prompt.answer_ids, prompt.end_ids)
 
 
 def randomise_adapter(model: LanguageModel) -> None:

@@ -13,6 +13,7 @@ from subjectwise.models.base_info import BaseInfo
 from subjectwise.models.lora import CONFIG_FILE as ADAPTER_CONFIG
 from subjectwise.models.lora import WEIGHTS_FILE as ADAPTER_WEIGHTS
 from subjectwise.recipe import HeadSettings, PromptSettings, build_settings
+from subjectwise.statistics.scope import ScopeCalibration
 from subjectwise.text.prompt import QUESTION_SLOT, instruction_template
 from subjectwise.types import JsonObject
 from subjectwise.utils.atomic_files import files_sha256, read_json, write_json
@@ -48,6 +49,7 @@ class ModelConfig:
         head: the classification head; unused where labels are scored.
         words: the training vocabulary for spelling correction; in a file of its own.
         warning: one sentence where a setting of an earlier version no longer has an effect; else empty.
+        scope: how well the answer for requests that belong to no label is calibrated; None where there is none.
     """
 
     base: BaseInfo
@@ -63,6 +65,7 @@ class ModelConfig:
     head: HeadSettings = field(default_factory=HeadSettings)
     words: Mapping[str, int] = field(default_factory=dict)
     warning: str = ""
+    scope: ScopeCalibration | None = None
 
     @property
     def weights_file(self) -> str:
@@ -82,7 +85,11 @@ class ModelConfig:
             **({"head": asdict(self.head)} if self.head.used else {}),
             "prompt": {**self.prompt.to_dict(), "prefix": self.prefix},
             "labels": list(self.labels),
-            "calibration": {"temperature": self.temperature, "prior": list(self.prior)},
+            "calibration": {
+                "temperature": self.temperature,
+                "prior": list(self.prior),
+                **({"in_scope": asdict(self.scope)} if self.scope else {}),
+            },
             "thresholds": dict(self.thresholds),
             "recipe": self._shared(self.recipe),
             "manifest_sha256": self.manifest_sha256,
@@ -122,9 +129,14 @@ class ModelConfig:
                 results=values.get("results", {}),
                 head=build_settings(HeadSettings, head, "head."),
                 warning=_pooling_warning(removed),
+                scope=_read_scope(values["calibration"].get("in_scope")),
             )
         except (KeyError, TypeError, ValueError, DataError, RecipeError) as error:
             raise ModelFolderError(f"{path} is damaged: {error}.") from error
+
+
+def _read_scope(values: JsonObject | None) -> ScopeCalibration | None:
+    return None if values is None else build_settings(ScopeCalibration, values, "calibration.in_scope.")
 
 
 def _pooling_warning(removed: JsonObject) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from subjectwise.errors import DataError
 from subjectwise.records import ABSTAIN, ALWAYS_ONE, Decision, Prediction, Question, Scored
 from subjectwise.statistics.metrics import risk_coverage
 from subjectwise.types import FloatArray, IntArray
@@ -58,15 +59,21 @@ def decide(
         scored: their probabilities.
         labels: names of the columns.
         decision: when to abstain, and whether to give several labels.
+
+    Raises:
+        DataError: questions of no label are to be refused, and the model was not trained to tell them.
     """
     if not len(questions):
         return []
+    if decision.min_in_scope and scored.in_scope is None:
+        raise DataError("This model cannot tell requests that belong to no label; leave out min_in_scope.")
     probabilities = scored.probabilities
     likely, entropy = likely_labels(probabilities), normalised_entropy(probabilities)
     predictions = []
     for number, (question, row) in enumerate(zip(questions, probabilities, strict=True)):
         best, score = labels[int(row.argmax())], float(row.max())
-        abstains = score < decision.min_confidence
+        in_scope = None if scored.in_scope is None else float(scored.in_scope[number])
+        abstains = score < decision.min_confidence or (in_scope is not None and in_scope < decision.min_in_scope)
         several = decision.multi_label and not abstains
         predictions.append(
             Prediction(
@@ -75,10 +82,11 @@ def decide(
                 score=score,
                 scores=dict(zip(labels, map(float, row), strict=True)),
                 label_mass=None if scored.label_mass is None else float(scored.label_mass[number]),
-                best_label=best if decision.min_confidence else "",
+                best_label=best if decision.may_abstain else "",
                 labels=tuple(labels[index] for index in likely[number]) if several else (),
                 entropy=float(entropy[number]) if decision.multi_label else None,
                 truncated=scored.truncated is not None and bool(scored.truncated[number]),
+                in_scope=in_scope,
             )
         )
     return predictions

@@ -8,7 +8,7 @@ from itertools import cycle, islice
 import numpy as np
 
 from subjectwise.training.training_rows import RowView
-from subjectwise.types import IntArray
+from subjectwise.types import FloatArray, IntArray
 
 
 class LengthBatches:
@@ -27,6 +27,7 @@ class LengthBatches:
         options_share: the share of the rows shown with their options.
         seed: of the order.
         noisy_share: the share of the rows shown with noise.
+        weights: how often an epoch shows each row on average, [rows]; None for once.
         rank: the process whose batches these are.
         processes: how many there are.
     """
@@ -39,11 +40,14 @@ class LengthBatches:
         seed: int,
         noisy_share: float = 0.0,
         *,
+        weights: FloatArray | None = None,
         rank: int = 0,
         processes: int = 1,
     ) -> None:
         self.lengths, self.batch_size, self.seed, self.epoch = lengths, batch_size, seed, 0
         self.options_share, self.noisy_share = options_share, noisy_share
+        self.weights = None if weights is None or bool(np.all(weights == 1)) else weights
+        self.shown = int(lengths.shape[1]) if self.weights is None else round(float(self.weights.sum()))
         self.rank, self.processes = rank, processes
 
     def set_epoch(self, epoch: int) -> None:
@@ -51,7 +55,7 @@ class LengthBatches:
         self.epoch = epoch
 
     def __len__(self) -> int:
-        batches = -(-int(self.lengths.shape[1]) // self.batch_size)
+        batches = -(-self.shown // self.batch_size)
         return -(-batches // self.processes)
 
     def __iter__(self) -> Iterator[list[RowView]]:
@@ -66,12 +70,14 @@ class LengthBatches:
         view = np.where(shown, generator.integers(1, views, size=rows), 0)
         lengths = self.lengths[view, np.arange(rows)]
         order = generator.permutation(rows)
+        if self.weights is not None:
+            order = _systematic_sample(order, self.weights, self.shown, generator)
         # Drawn only where there is noise, so that a run without it has the batches that it always had.
         drawn = generator.random(rows) if self.noisy_share else np.ones(rows)
         noisy = np.asarray(drawn < self.noisy_share)
         batches: list[list[RowView]] = []
         # Only the last stretch may end in a short batch, so that every epoch has the same number of batches.
-        for start in range(0, rows, 32 * self.batch_size):
+        for start in range(0, self.shown, 32 * self.batch_size):
             stretch = order[start : start + 32 * self.batch_size]
             stretch = stretch[np.argsort(-lengths[stretch], kind="stable")]
             batches += [
@@ -81,5 +87,12 @@ class LengthBatches:
                 ]
                 for i in range(0, len(stretch), self.batch_size)
             ]
-        full = rows // self.batch_size
+        full = self.shown // self.batch_size
         return [batches[index] for index in generator.permutation(full)] + batches[full:]
+
+
+def _systematic_sample(order: IntArray, weights: FloatArray, size: int, generator: np.random.Generator) -> IntArray:
+    """Return `size` rows, each as often as its weight says, rounded up or down, in a random order."""
+    ends = np.cumsum(weights[order]) * size / weights.sum()
+    drawn = np.searchsorted(ends, np.arange(size) + generator.random(), side="right")
+    return np.asarray(generator.permutation(order[np.minimum(drawn, len(order) - 1)]))

@@ -72,7 +72,7 @@ def label_task(
     check_head(base.model)
     words = count_words(row.question.text for row in examples) if recipe.prompt.corrects_spelling else {}
     prompt = Prompt(base.tokenizer, labels, recipe.prompt, words=words)
-    trie = LabelTrie(prompt.label_ids, prompt.end_ids)
+    trie = LabelTrie(prompt.answer_ids, prompt.end_ids)
     model = with_adapter(base, recipe)
     share = {"on": True, "off": False, "auto": len(prompt.prefix_ids) >= SHORT_PREFIX}[settings.share_prefix]
     share = share and shares_prefix(model)

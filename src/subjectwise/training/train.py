@@ -20,13 +20,13 @@ from subjectwise.models.lora import read_adapter
 from subjectwise.models.model_config import ModelConfig, read_config
 from subjectwise.models.model_folder import save_model
 from subjectwise.recipe import Recipe
-from subjectwise.records import Example
+from subjectwise.records import OUT_OF_SCOPE, Example
 from subjectwise.training.calibrate_model import calibrate, calibration_warning
 from subjectwise.training.callbacks import Console, has_stopped
 from subjectwise.training.checkpoints import last_checkpoint, open_checkpoints, read_history, start_identity
 from subjectwise.training.cost import training_cost
 from subjectwise.training.processes import Processes, join_processes
-from subjectwise.training.select_rows import draw_validation, without_near_duplicates
+from subjectwise.training.select_rows import draw_validation, row_weights, usable_rows, without_near_duplicates
 from subjectwise.training.tasks import Task, head_task, label_task, start_from
 from subjectwise.training.trainer import LabelTrainer, make_trainer, training_arguments
 from subjectwise.types import JsonObject
@@ -140,6 +140,8 @@ def _plan(
     also = without_near_duplicates(also, data)
     if recipe.training.options_share and not any(row.question.options for row in data.examples("train")):
         raise RecipeError("training.options_share is set, but the data has no options; set it to 0.")
+    if recipe.prompt.out_of_scope and not any(row.label == OUT_OF_SCOPE for row in data.examples("train")):
+        raise RecipeError("prompt.out_of_scope is set, but the data has no requests of no label; set it to false.")
     on_cpu = choose_device(compute.device).type == "cpu"
     if recipe.training.compile and on_cpu and not any(map(shutil.which, ("c++", "g++", "clang++"))):
         raise RecipeError("training.compile needs a C++ compiler; install one, or use --set training.compile=false.")
@@ -194,11 +196,15 @@ def _train_and_save(
 def _load_task(plan: _Plan, make_task: TaskFactory) -> Task:
     # On a CPU the fused attention kernel's backward pass is several times slower than plain matrix products.
     attention = register() if plan.on_cpu else None
-    rows = [*plan.data.examples("train"), *plan.also]
+    rows = _training_rows(plan)
     task = make_task(plan.recipe, plan.data.labels, rows, plan.compute.device, plan.compute.dtype, attention)
     if plan.start:
         start_from(task.base, plan.start)
     return task
+
+
+def _training_rows(plan: _Plan) -> list[Example]:
+    return [*usable_rows(plan.data.examples("train"), plan.recipe), *plan.also]
 
 
 def _make_trainer(
@@ -212,7 +218,8 @@ def _make_trainer(
         report_to,
         task=task,
         args=training_arguments(settings, plan.checkpoints, task.base.precision, plan.on_cpu, report_to),
-        validation=draw_validation(plan.data.examples("validation"), settings),
+        validation=draw_validation(usable_rows(plan.data.examples("validation"), plan.recipe), settings),
+        weights=row_weights(_training_rows(plan), plan.data),
         recipe=plan.recipe,
         processes=processes,
         progress=progress,

@@ -7,7 +7,6 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
@@ -16,14 +15,13 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 from subjectwise.errors import RecipeError
 from subjectwise.recipe import Recipe, TrainingSettings
 from subjectwise.records import Example
-from subjectwise.statistics import metrics
-from subjectwise.statistics.calibration import apply_temperature, fit_temperature
 from subjectwise.training.batch_order import LengthBatches
-from subjectwise.training.calibrate_model import score_examples
 from subjectwise.training.callbacks import Checkpoints, EpochOrder, StopWithoutImprovement
 from subjectwise.training.loss_module import LossModule, load_trained_weights, save_trained_weights
 from subjectwise.training.processes import Processes
 from subjectwise.training.tasks import Task
+from subjectwise.training.validation import join_scores, measure_epoch, score_examples
+from subjectwise.types import FloatArray
 
 # The share of the rows that an epoch shows with noise, under `training.augment`.
 NOISY_SHARE = 0.5
@@ -35,6 +33,7 @@ def make_trainer(
     task: Task,
     args: TrainingArguments,
     validation: Sequence[Example],
+    weights: FloatArray,
     recipe: Recipe,
     processes: Processes,
     progress: bool,
@@ -47,8 +46,8 @@ def make_trainer(
     """
     try:
         return LabelTrainer(
-            task=task, args=args, validation=validation, recipe=recipe, processes=processes, progress=progress,
-            callbacks=callbacks,
+            task=task, args=args, validation=validation, weights=weights, recipe=recipe, processes=processes,
+            progress=progress, callbacks=callbacks,
         )  # fmt: skip
     except (ImportError, RuntimeError, ValueError) as error:
         if not report_to:
@@ -64,6 +63,7 @@ class LabelTrainer(Trainer):
         task: what is trained.
         args: of the Trainer.
         validation: rows that choose the epoch; each process scores its part of them.
+        weights: how often an epoch shows each row, [rows].
         recipe: of the run.
         processes: of the run.
         progress: whether to show that of validation.
@@ -78,6 +78,7 @@ class LabelTrainer(Trainer):
         task: Task,
         args: TrainingArguments,
         validation: Sequence[Example],
+        weights: FloatArray,
         recipe: Recipe,
         processes: Processes,
         progress: bool,
@@ -90,6 +91,7 @@ class LabelTrainer(Trainer):
             1.0 if recipe.prompt.with_options else settings.options_share,
             settings.seed,
             0.0 if settings.augment == "none" else NOISY_SHARE,
+            weights=weights,
             rank=processes.rank,
             processes=processes.count,
         )
@@ -125,11 +127,9 @@ class LabelTrainer(Trainer):
         return 0
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
-        """Measure NLL, accuracy and macro-F1 on the validation rows, through the scoring that answers.
+        """Measure the validation rows as `measure_epoch` does, through the scoring that answers.
 
-        The NLL that chooses the epoch is the one after a temperature is fitted, as it is before the model answers:
-        a later epoch that is more often right and merely overconfident is the better one. Each process scores its part
-        of the rows; all go by what the first one measures.
+        Each process scores its part of the rows; all go by what the first one measures.
         """
         model, processes = self._task.base.model, self._processes
         eager: AbstractContextManager[Any] = (
@@ -137,25 +137,15 @@ class LabelTrainer(Trainer):
         )
         model.eval()
         with torch.no_grad(), eager, self.compute_loss_context_manager():
-            scores, truth = score_examples(
+            scores = score_examples(
                 self._task.scorer(),
                 processes.share(self._validation),
                 self._recipe.prompt.with_options,
                 progress=self._progress and processes.is_first,
             )
         model.train()
-        parts = processes.gather((scores.log_probs, truth))
-        log_probs, labels = (np.concatenate(part) for part in zip(*parts, strict=True))
-        temperature = fit_temperature(log_probs, labels)
-        probabilities = apply_temperature(log_probs, temperature)
-        measured = processes.broadcast(
-            {
-                "eval_temperature": temperature,
-                "eval_nll": metrics.nll(probabilities, labels),
-                "eval_accuracy": metrics.accuracy(probabilities, labels),
-                "eval_macro_f1": metrics.macro_f1(probabilities, labels),
-            }
-        )
+        measured = measure_epoch(join_scores(processes.gather(scores)))
+        measured = processes.broadcast({f"eval_{name}": value for name, value in measured.items()})
         self.log(measured)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, measured)
         return measured
@@ -169,9 +159,8 @@ class LabelTrainer(Trainer):
 
     def _save_rng_state(self, output_dir: str) -> None:
         super()._save_rng_state(output_dir)
-        self._processes.gather(
-            None
-        )  # the state, by which a checkpoint counts as complete, is written after all of them
+        # The Trainer's state, by which a checkpoint counts as complete, is written after all of these.
+        self._processes.gather(None)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         load_trained_weights(self._task.base.model, Path(resume_from_checkpoint))

@@ -19,6 +19,7 @@ from subjectwise.models.model_config import (
     write_config,
 )
 from subjectwise.recipe import HeadSettings
+from subjectwise.statistics.scope import ScopeCalibration
 
 
 @pytest.fixture
@@ -138,3 +139,15 @@ def test_the_path_of_the_base_is_not_written(folder: Path) -> None:
     kept = read_config(folder)
     assert kept.base.name == kept.recipe["base"] == "tiny" and kept.base.sha256 == config.base.sha256
     assert kept.results == {"average_of": [{"recipe": {"base": "tiny"}, "times": 2}]}
+
+
+def test_the_answer_for_requests_of_no_label_is_kept(folder: Path) -> None:
+    config = read_config(folder)
+    assert config.scope is None and "in_scope" not in config.to_dict()["calibration"]
+    assert "out_of_scope" not in config.to_dict()["prompt"], "older versions read a folder without that answer"
+    scoped = replace(config, prompt=replace(config.prompt, out_of_scope=True), scope=ScopeCalibration(0.8, -0.5, 0.25))
+    write_config(folder, scoped)
+    assert read_config(folder) == scoped
+    edit(folder / CONFIG_FILE, calibration={"temperature": 1.0, "in_scope": {"slope": "steep"}})
+    with pytest.raises(ModelFolderError, match="is damaged: calibration.in_scope.slope is 'steep'"):
+        read_config(folder)

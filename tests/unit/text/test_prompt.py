@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from helpers.tiny_models import make_rows
-from subjectwise.errors import BaseModelError
+from subjectwise.errors import BaseModelError, DataError
 from subjectwise.labels import MMLU_PRO_LABELS, LabelSet
 from subjectwise.recipe import STYLES, PromptSettings
 from subjectwise.records import Question
@@ -180,3 +180,12 @@ def test_the_corrected_question_is_encoded_with_its_options_as_they_are(tokenize
         assert plain.encode([first]) != plain.encode([second])
     assert "spelling" not in plain.settings.to_dict()  # older versions read the folder
     assert correcting.settings.to_dict()["spelling"] == "en"
+
+
+def test_the_answer_for_requests_of_no_label_is_spelled_as_a_label_is(tokenizer: Any) -> None:
+    plain, scoped = (Prompt(tokenizer, LABELS, PromptSettings(out_of_scope=value)) for value in (False, True))
+    assert plain.answer_ids == plain.label_ids == scoped.label_ids == scoped.answer_ids[:-1]
+    assert tokenizer.decode(scoped.answer_ids[-1]).strip() == "none"
+    with pytest.raises(DataError, match="A label is called 'none', as requests that belong to no label are"):
+        Prompt(tokenizer, LabelSet(("law", "none")), PromptSettings(out_of_scope=True))
+    assert len(Prompt(tokenizer, LabelSet(("law", "none")), PromptSettings()).label_ids) == 2

@@ -79,3 +79,24 @@ def test_a_share_of_the_rows_is_shown_with_options_or_with_noise() -> None:
 def test_without_noise_and_options_every_row_is_shown_as_it_is() -> None:
     batches = LengthBatches(lengths_of(50), 8, 0.0, seed=1)
     assert {(view.view, view.noise) for batch in batches for view in batch} == {(0, ())}
+
+
+def test_rows_are_shown_as_often_as_their_weight_says() -> None:
+    weights = np.repeat([0.25, 1.0, 2.5], 100)
+    batches = LengthBatches(lengths_of(300), 16, 0.5, seed=7, weights=weights)
+    shown: Counter[int] = Counter()
+    for epoch in EPOCHS:
+        batches.set_epoch(epoch)
+        listed = list(batches)
+        assert len(listed) == len(batches) and sum(map(len, listed)) == 375
+        once = Counter(view.row for batch in listed for view in batch)
+        assert all(int(weights[row]) <= once[row] <= np.ceil(weights[row]) for row in range(300))
+        shown += once
+    for group in range(3):
+        mean = np.mean([shown[row] for row in range(100 * group, 100 * group + 100)]) / len(EPOCHS)
+        assert mean == pytest.approx(weights[100 * group], rel=0.05)
+
+
+def test_weights_of_one_change_no_order() -> None:
+    plain, weighted = (LengthBatches(lengths_of(100), 8, 0.5, 7, weights=weights) for weights in (None, np.ones(100)))
+    assert list(plain) == list(weighted)

@@ -21,7 +21,8 @@ from subjectwise.publish.hub import plan_upload
 from subjectwise.recipe import HeadSettings, PromptSettings
 from subjectwise.records import Question
 from subjectwise.statistics.calibration import apply_temperature, fit_temperature
-from subjectwise.training.calibrate_model import calibrate, calibration_warning, score_examples, with_spelling
+from subjectwise.training.calibrate_model import calibrate, calibration_warning, with_spelling
+from subjectwise.training.validation import score_examples
 from subjectwise.utils.atomic_files import file_sha256
 
 
@@ -41,16 +42,12 @@ def test_it_is_fitted_on_the_validation_rows(folder: Path, split_folder: Path) -
     assert fitted.prior == pytest.approx([counts[label] / counts.total() for label in data.labels])
     assert read_config(folder) == fitted and file_sha256(folder / "adapter_model.safetensors") == weights
     scorer = load_model(folder, compute=CPU).scorer
-    scores, truth = score_examples(scorer, data.examples("validation"), False, progress=False)
-    assert fitted.temperature == pytest.approx(fit_temperature(scores.log_probs, truth))
-    right = apply_temperature(scores.log_probs, fitted.temperature).argmax(axis=1) == truth
+    scores = score_examples(scorer, data.examples("validation"), False, progress=False)
+    assert fitted.temperature == pytest.approx(fit_temperature(scores.log_probs, scores.truth))
+    right = apply_temperature(scores.log_probs, fitted.temperature).argmax(axis=1) == scores.truth
     assert fitted.results["validation"]["accuracy"] == pytest.approx(np.mean(right))
-    assert fitted.results["validation"]["rows"] == len(truth)
-
-
-def test_no_rows_have_scores_of_the_right_shape(folder: Path) -> None:
-    scores, truth = score_examples(load_model(folder, compute=CPU).scorer, [], False, progress=False)
-    assert scores.log_probs.shape == (0, 4) and truth.dtype == np.int64 and truth.shape == (0,)
+    assert fitted.results["validation"]["rows"] == len(scores.truth)
+    assert "kinds" not in fitted.results["validation"] and fitted.scope is None
 
 
 def test_data_with_other_labels_is_refused(folder: Path, split_folder: Path) -> None:

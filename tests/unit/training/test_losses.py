@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -131,3 +132,21 @@ def test_the_heads_loss_is_cross_entropy_over_the_labels(head_bases: dict[str, P
     sharp, flat = -log_probs[torch.arange(3), truth], -log_probs.mean(dim=1)
     assert loss == pytest.approx(float(((1 - smoothing) * sharp + smoothing * flat).mean()), abs=1e-5)
     assert len(LABELS) == log_probs.shape[1]
+
+
+def test_fair_labels_share_the_target(tiny_base: Path, split_folder: Path) -> None:
+    data = open_split(split_folder)
+    model, prompt, trie = adapted(tiny_base, load_recipe("small"), data.labels)
+    assert all(len(path) == 1 for path in trie.paths), "each label has a first token of its own"
+    examples = data.examples("train")[:6]
+    other = data.labels.names[1]
+    losses = []
+    for rows, share in (
+        (examples, 0.0),
+        ([replace(row, label=other) for row in examples], 0.0),
+        ([replace(row, also=(other,)) for row in examples], 0.3),
+    ):
+        batch = label_batch(rows, prompt, trie, f"training.also_share={share}")
+        with torch.no_grad():
+            losses.append(token_loss(model, prompt.prefix_ids, False, batch, per_row=True).item())
+    assert losses[2] == pytest.approx(0.7 * losses[0] + 0.3 * losses[1], abs=1e-5)

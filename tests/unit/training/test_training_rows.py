@@ -10,6 +10,7 @@ import torch
 
 from helpers.training import adapted
 from subjectwise.data.split import open_split
+from subjectwise.engines.label_trie import LabelTrie
 from subjectwise.labels import LabelSet
 from subjectwise.models.classification_head import HeadEncoder
 from subjectwise.recipe import load_recipe
@@ -64,3 +65,28 @@ def test_a_heads_row_is_its_ids_and_its_label(tiny_base: Path) -> None:
     (whole,) = encoder.encode([EXAMPLES[1].question])
     assert (rows[RowView(1, 1)].ids, rows[RowView(1, 1)].label) == (whole, 1)
     assert np.array_equal(rows.lengths[1], [len(whole)] * 2) and (rows.lengths[0] < rows.lengths[1]).all()
+
+
+def test_a_label_as_fair_has_its_share_as_far_as_it_goes_the_same_way(tiny_base: Path) -> None:
+    labels = LabelSet(("late delivery", "late refund", "math"))
+    _, prompt, _ = adapted(tiny_base, load_recipe("small"), labels)
+    trie = LabelTrie(prompt.label_ids, prompt.end_ids)
+    first = trie.paths[0]
+    assert first[0] == trie.paths[1][0] != trie.paths[2][0] and len(first) > 1
+    row = Example("1", Question("Where is it?"), "late delivery", also=("late refund", "math", "of another model"))
+    settings = load_recipe("small", ["training.also_share=0.3"]).training
+    shares = LabelRows([row], prompt, trie, settings)[RowView(0)].shares
+    assert shares[0] == pytest.approx({first[0]: 0.7 + 0.15, trie.paths[2][0]: 0.15})
+    assert all(sum(step.values()) == pytest.approx(1) for step in shares)
+    last = {first[-1]: 0.7, trie.paths[1][len(first) - 1]: 0.3}
+    assert shares[-1] == pytest.approx(last), "from where they part, math no longer counts"
+    plain = LabelRows([row], prompt, trie, load_recipe("small").training)[RowView(0)].shares
+    assert plain == [{token: 1.0} for token in first]
+
+
+def test_a_request_of_no_label_has_the_answer_for_it(tiny_base: Path) -> None:
+    recipe = load_recipe("small", ["prompt.out_of_scope=true"])
+    _, prompt, trie = adapted(tiny_base, recipe, LABELS)
+    rows = LabelRows([*EXAMPLES, Example("2", Question("Hello!"), "none")], prompt, trie, recipe.training)
+    assert rows[RowView(2)].targets == trie.paths[2] and len(trie.paths) == 3
+    assert prompt.tokenizer.decode(torch.tensor(prompt.answer_ids[2])).strip() == "none"
