@@ -69,9 +69,10 @@ class WholeTextRows(LabelRows):
         super().__init__(examples, prompt, trie, replace(settings, loss="answer"))
         self._answers, self._prefix_ids = [[*ids, *prompt.end_ids] for ids in prompt.label_ids], prompt.prefix_ids
 
-    def _target(self, row: list[int], label: int) -> TokenTargets:
+    def _target(self, row: list[int], label: int, also: Sequence[int]) -> TokenTargets:
         text = [*self._prefix_ids, *row, *self._answers[label]]
-        return TokenTargets(text[:-1], text[1:], [[token] for token in text[1:]])
+        targets = text[1:]
+        return TokenTargets(text[:-1], targets, [[token] for token in targets], [{token: 1.0} for token in targets])
 
 
 def untrained_head_task(recipe: Recipe, *options: Any) -> Task:

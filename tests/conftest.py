@@ -77,3 +77,11 @@ def head_bases(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path) -> dic
 
     folder = tmp_path_factory.mktemp("encoders")
     return {"decoder": tiny_base} | {kind: save_encoder(folder / kind, kind) for kind in ENCODERS}
+
+
+@pytest.fixture(scope="session")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sentence encoder, as it is published."""
+    from helpers.baselines import save_sentence_encoder
+
+    return save_sentence_encoder(tmp_path_factory.mktemp("encoders") / "tiny-bert")

@@ -14,35 +14,34 @@ import numpy.typing as npt
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 
-from subjectwise.engines.engine import PYTORCH, loading_dtype
-from subjectwise.engines.pytorch.output_head import check_head
+from subjectwise.engines.engine import PYTORCH
 from subjectwise.errors import ModelFolderError
 from subjectwise.explain.sentence import SentenceWriter
-from subjectwise.labels import MMLU_PRO_LABELS, LabelSet
+from subjectwise.labels import LabelSet
 from subjectwise.models.base_model import load_base
-from subjectwise.models.devices import Compute, choose_dtype
-from subjectwise.models.folder_bytes import read_bytes, write_bytes
+from subjectwise.models.devices import Compute
 from subjectwise.models.gguf import EMBEDDED
-from subjectwise.models.label_scores import LabelScorer, Scorer
-from subjectwise.models.model_config import CONFIG_FILE, VOCABULARY_FILE, ModelConfig, read_config
+from subjectwise.models.label_scores import Scorer
+from subjectwise.models.model_config import ModelConfig, description_sha256, read_config
 from subjectwise.models.model_folder import load_model, remove_base_path, shipped_folder
+from subjectwise.models.pickled_by_folder import PickledByFolder
+from subjectwise.models.zero_shot import ZeroShot
 from subjectwise.publish.model_card import write_card
-from subjectwise.recipe import PromptSettings, load_recipe
+from subjectwise.recipe import load_recipe
 from subjectwise.records import EncodedQuestion, Example, Explanation, Question, Scored
 from subjectwise.score_based_classifier import ScoreBasedClassifier
 from subjectwise.statistics.calibration import apply_temperature
 from subjectwise.statistics.scope import ScopeCalibration
-from subjectwise.text.prompt import Prompt, label_shots
 from subjectwise.text.question_list import QuestionsLike, question_list
 from subjectwise.types import Progress
-from subjectwise.utils.atomic_files import file_sha256, files_sha256, new_folder
+from subjectwise.utils.atomic_files import file_sha256, new_folder
 from subjectwise.utils.hub_download import local_folder
 
 # What a model folder may have; never a pickle.
 _MODEL_FILES = ("*.json", "*.safetensors", "*.jinja", "*.txt", "README.md")
 
 
-class Classifier(ScoreBasedClassifier, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class Classifier(PickledByFolder, ScoreBasedClassifier, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Classifies questions by subject.
 
     Load a trained one with `Classifier.from_pretrained()`, use any labels and any base with
@@ -72,10 +71,6 @@ class Classifier(ScoreBasedClassifier, ClassifierMixin, BaseEstimator):  # type:
     min_in_scope: float | None = None
     _scope: ScopeCalibration = ScopeCalibration()
     _prior: Sequence[float] = ()
-    _folder: Path | None = None
-    _base: str = ""
-    _kept: tempfile.TemporaryDirectory[str] | None = None
-    _zero_shot: Mapping[str, Any] | None = None
     _writer: SentenceWriter | None = None
 
     def __init__(
@@ -137,11 +132,8 @@ class Classifier(ScoreBasedClassifier, ClassifierMixin, BaseEstimator):  # type:
     ) -> Classifier:
         """Return a classifier of any `labels` by the prompt alone, on an untrained base; not calibrated.
 
-        The prompt has the labels' descriptions and examples, where they have any. The reference's 14 labels alone have
-        the reference's prompt and its examples.
-
         Args:
-            labels: to choose from.
+            labels: to choose from; the prompt has their descriptions and examples.
             base: as for `load_base`.
             style: of the prompt: plain, chat or bare.
             shots: examples for the prompt, in place of the labels' own.
@@ -150,7 +142,7 @@ class Classifier(ScoreBasedClassifier, ClassifierMixin, BaseEstimator):  # type:
             engine: as for the class.
         """
         classifier = cls(device=device, dtype=dtype, engine=engine)
-        classifier._load_zero_shot({"labels": labels, "base": base, "style": style, "shots": shots})
+        classifier._load_zero_shot(ZeroShot(labels, base, style, shots))
         return classifier
 
     def fit(self, X: QuestionsLike, y: npt.ArrayLike) -> Classifier:
@@ -172,7 +164,7 @@ class Classifier(ScoreBasedClassifier, ClassifierMixin, BaseEstimator):  # type:
             warnings.warn(fitted.warning, UserWarning, stacklevel=2)
         self._load(fitted.folder, recipe.base if Path(recipe.base).exists() else None)
         self._kept = kept
-        # Columns follow the label set, which is in the order of names; classes_ has the values that `y` had.
+        # Columns are in the order of names; classes_ has the values that `y` had.
         self.classes_ = np.array([fitted.value_of[name] for name in self.labels])
         return self
 
@@ -259,10 +251,7 @@ class Classifier(ScoreBasedClassifier, ClassifierMixin, BaseEstimator):  # type:
     @property
     def description_sha256(self) -> str:
         """The hash of what the model folder says of it: prompt, labels, calibration; empty without a folder."""
-        if self._folder is None:
-            return ""
-        files = (self._folder / name for name in (CONFIG_FILE, VOCABULARY_FILE))
-        return files_sha256([file for file in files if file.is_file()])
+        return description_sha256(self._folder) if self._folder else ""
 
     def load_sentence_writer(self) -> None:
         """Load the base without its adapter, which is merged in the scorer's own copy."""
@@ -274,37 +263,12 @@ class Classifier(ScoreBasedClassifier, ClassifierMixin, BaseEstimator):  # type:
 
     def _sentence_writer(self) -> SentenceWriter:
         if self._writer is None:
-            loaded = load_base(self._base, device=self.device, dtype=self.dtype)
-            self._writer = SentenceWriter(loaded.model, loaded.tokenizer)
+            base = load_base(self._base, device=self.device, dtype=self.dtype)
+            self._writer = SentenceWriter(base.model, base.tokenizer)
         return self._writer
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_scorer")
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Return what a pickle keeps: the settings and where the model is, or its files after `fit`; no base."""
-        heavy = ("_scorer", "_writer", "_kept")
-        state = {key: value for key, value in self.__dict__.items() if key not in heavy}
-        if self._kept is not None and self._folder is not None:
-            state["_files"] = read_bytes(self._folder)
-        elif self._folder is not None:  # the shipped folder may be elsewhere where the pickle is read
-            state["_folder"] = None if self._folder == shipped_folder() else self._folder.absolute()
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        files, fitted, folder = state.pop("_files", None), "classes_" in state, state.pop("_folder", None)
-        self.__dict__.update(state)
-        if self._zero_shot is not None:
-            self._load_zero_shot(self._zero_shot)
-        elif files is not None:
-            kept = tempfile.TemporaryDirectory(prefix="subjectwise-")
-            write_bytes(Path(kept.name) / "model", files)
-            self._load(Path(kept.name) / "model", self._base)
-            self._kept = kept
-        elif fitted:
-            self._load(folder or shipped_folder(), self._base)
-        if fitted:
-            self.classes_ = state["classes_"]
 
     def _load(self, folder: Path, base: str | None) -> None:
         loaded = load_model(folder, base=base, compute=Compute(self.device, self.dtype, self.engine))
@@ -318,17 +282,10 @@ class Classifier(ScoreBasedClassifier, ClassifierMixin, BaseEstimator):  # type:
         self._folder = folder
         self._base = loaded.base.name
 
-    def _load_zero_shot(self, options: Mapping[str, Any]) -> None:
-        labels, shots = options["labels"], options["shots"]
-        loaded = load_base(options["base"], device=self.device, dtype=loading_dtype(self.engine, self.dtype))
-        check_head(loaded.model)
-        shown = label_shots(labels) if shots is None else [(row.question.text, row.label) for row in shots]
-        described = labels != LabelSet(MMLU_PRO_LABELS)
-        prompt = Prompt(loaded.tokenizer, labels, PromptSettings(style=options["style"]), shown, described)
-        precision = choose_dtype(loaded.model.device, self.dtype)
-        self._use(LabelScorer(loaded.model, prompt, self.engine, precision), temperature=1.0)
-        self._zero_shot = options
-        self._writer = SentenceWriter(loaded.model, loaded.tokenizer)
+    def _load_zero_shot(self, zero_shot: ZeroShot) -> None:
+        scorer, base = zero_shot.load(Compute(self.device, self.dtype, self.engine))
+        self._use(scorer, temperature=1.0)
+        self._zero_shot, self._writer = zero_shot, SentenceWriter(base.model, base.tokenizer)
 
     def _use(self, scorer: Scorer, temperature: float) -> None:
         self._scorer = scorer
@@ -337,5 +294,5 @@ class Classifier(ScoreBasedClassifier, ClassifierMixin, BaseEstimator):  # type:
         self.classes_ = np.array(scorer.labels.names)
 
     def _check_fitted(self) -> None:
-        if not hasattr(self, "_scorer"):
+        if not self.__sklearn_is_fitted__():
             raise NotFittedError("This Classifier is not trained yet; call fit, or use Classifier.from_pretrained().")

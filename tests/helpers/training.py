@@ -22,6 +22,7 @@ from subjectwise.recipe import Recipe, load_recipe
 from subjectwise.records import Example
 from subjectwise.text.prompt import Prompt
 from subjectwise.training import train as train_module
+from subjectwise.training import trainer
 from subjectwise.training.tasks import with_adapter
 from subjectwise.training.training_rows import LabelRows, RowView, TokenTargets
 from subjectwise.types import LanguageModel
@@ -84,10 +85,9 @@ class StopAt(TrainerCallback):  # type: ignore[misc]
 @contextmanager
 def interrupted_at(step: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Within it every run ends with an error after that step."""
-    make_trainer = train_module.make_trainer
 
     def stopping(report_to: Any, run: Any, callbacks: Sequence[Any]) -> Any:
-        return make_trainer(report_to, run, [*callbacks, StopAt(step)])
+        return trainer.make_trainer(report_to, run, [*callbacks, StopAt(step)])
 
     with monkeypatch.context() as patched:
         patched.setattr(train_module, "make_trainer", stopping)

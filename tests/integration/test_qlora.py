@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ import torch
 from safetensors.torch import load_file
 
 from helpers.folders import read
+from helpers.requirements import requires_bitsandbytes
 from helpers.tiny_models import TINY_SETTINGS, make_rows, needs_base, save_base, tiny_config
 from helpers.training import CPU, interrupted_at, label_batch, randomise_adapter
 from subjectwise.classifier import Classifier
@@ -33,10 +33,6 @@ from subjectwise.training.tasks import with_adapter
 from subjectwise.training.train import train
 from subjectwise.training.training_rows import RowView
 
-needs_bitsandbytes = pytest.mark.skipif(
-    importlib.util.find_spec("bitsandbytes") is None and os.environ.get("CI") != "1",
-    reason="bitsandbytes is not installed; run pip install -c constraints.txt bitsandbytes",
-)
 QUESTIONS = [row["question"] for row in make_rows()[::7]]
 QLORA = ("lora.quantize=nf4", "training.learning_rate=5e-3")
 SETTINGS = {"small": (), "head": ("prompt.max_tokens=48",)}
@@ -68,7 +64,7 @@ def trained(
     return make
 
 
-@needs_bitsandbytes
+@requires_bitsandbytes
 @pytest.mark.parametrize(("name", "dtype"), [("small", "float32"), ("small", "bfloat16"), ("head", "bfloat16")])
 def test_it_learns_and_answers_in_full_precision(
     trained: Callable[[str, str], Path], tiny_base: Path, name: str, dtype: str
@@ -87,7 +83,7 @@ def test_it_learns_and_answers_in_full_precision(
     assert len({answer.label for answer in answers}) > 2
 
 
-@needs_bitsandbytes
+@requires_bitsandbytes
 def test_the_adapter_is_saved_as_any_other(trained: Callable[[str, str], Path], tiny_model: Path) -> None:
     folder = trained("small", "float32")
     ours, theirs = (load_file(path / "adapter_model.safetensors") for path in (folder, tiny_model))
@@ -98,7 +94,7 @@ def test_the_adapter_is_saved_as_any_other(trained: Callable[[str, str], Path], 
     assert mine == usual
 
 
-@needs_bitsandbytes
+@requires_bitsandbytes
 @pytest.mark.parametrize("tied", [True, False])
 def test_embeddings_and_heads_are_not_quantized(tmp_path: Path, tokenizer: Any, tied: bool) -> None:
     folder = save_base(tmp_path / "base", tiny_config(len(tokenizer), tie_word_embeddings=tied), tokenizer)
@@ -111,7 +107,7 @@ def test_embeddings_and_heads_are_not_quantized(tmp_path: Path, tokenizer: Any, 
             check_head(loaded.model)
 
 
-@needs_bitsandbytes
+@requires_bitsandbytes
 def test_gradients_are_those_of_the_rounded_base_and_stay_so_after_scoring(tiny_base: Path, split_folder: Path) -> None:
     data = open_split(split_folder)
     recipe = recipe_for("small", tiny_base, "prompt.style=plain")
@@ -139,7 +135,7 @@ def test_gradients_are_those_of_the_rounded_base_and_stay_so_after_scoring(tiny_
         torch.testing.assert_close(ours[name], gradient, atol=1e-5, rtol=1e-3, msg=name)
 
 
-@needs_bitsandbytes
+@requires_bitsandbytes
 @pytest.mark.parametrize("name", SETTINGS)
 def test_an_interrupted_run_ends_with_the_same_weights(
     tmp_path: Path, tiny_base: Path, split_folder: Path, monkeypatch: pytest.MonkeyPatch, name: str
@@ -160,7 +156,7 @@ def test_an_interrupted_run_ends_with_the_same_weights(
 
 
 @needs_base
-@needs_bitsandbytes
+@requires_bitsandbytes
 def test_the_embedded_base_is_read_in_4_bits() -> None:
     loaded = load_base(device="cpu", four_bit=True)
     assert len(four_bit_layers(loaded.model)) == 30 * 7

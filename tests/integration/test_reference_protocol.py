@@ -27,8 +27,9 @@ def test_the_counts_of_the_card(model: Any) -> None:
     from subjectwise.training.tasks import with_adapter
 
     assert sum(weight.numel() for weight in model.parameters()) == 596_049_920
+    no_tokenizer: Any = None
     info = BaseInfo("Qwen/Qwen3-0.6B", "", "", model.config.hidden_size, model.config.vocab_size)
-    adapted = with_adapter(Base(model, None, info), load_recipe("reference"))
+    adapted = with_adapter(Base(model, no_tokenizer, info), load_recipe("reference"))
     trainable = sum(weight.numel() for weight in adapted.parameters() if weight.requires_grad)
     total = sum(weight.numel() for weight in adapted.parameters())
     assert trainable == 10_092_544

@@ -160,9 +160,13 @@ def fitted(tiny_base: Path) -> Classifier:
 ASKED = ["What is torque?", "Which tort is it?"]
 
 
+def unpickled(content: bytes) -> Classifier:
+    return pickle.loads(content)  # type: ignore[no-any-return]  # noqa: S301 (made by the test itself)
+
+
 def copied(classifier: Classifier, how: str, path: Path) -> Classifier:
     if how == "pickle":
-        return pickle.loads(pickle.dumps(classifier))  # type: ignore[no-any-return]
+        return unpickled(pickle.dumps(classifier))
     if how == "deepcopy":
         return copy.deepcopy(classifier)
     joblib.dump(classifier, path / "classifier.joblib")
@@ -182,21 +186,21 @@ def test_a_loaded_model_is_pickled_by_its_folder(classifier: Classifier, how: st
 
 def test_a_fitted_model_is_pickled_with_its_files(fitted: Classifier) -> None:
     expected, pickled = fitted.predict_proba(ASKED), pickle.dumps(fitted)
-    again = pickle.loads(pickled)
+    again = unpickled(pickled)
     del fitted
     np.testing.assert_array_equal(again.predict_proba(ASKED), expected)
     assert list(again.classes_) == [0, 3, 6, 9] and again.predict(ASKED).dtype.kind == "i"
-    third = pickle.loads(pickle.dumps(again))
+    third = unpickled(pickle.dumps(again))
     np.testing.assert_array_equal(third.predict_proba(ASKED), expected)
 
 
 def test_a_zero_shot_classifier_and_one_that_is_not_fitted_are_pickled(tiny_base: Path) -> None:
     labels = LabelSet(("refund", "delivery"), {"refund": "money back"})
     classifier = Classifier.zero_shot(labels, base=str(tiny_base), device="cpu", dtype="float32")
-    again = pickle.loads(pickle.dumps(classifier))
+    again = unpickled(pickle.dumps(classifier))
     assert again.labels == labels and list(again.classes_) == list(classifier.classes_)
     np.testing.assert_array_equal(again.predict_proba(ASKED), classifier.predict_proba(ASKED))
-    bare = pickle.loads(pickle.dumps(Classifier("full", device="cpu")))
+    bare = unpickled(pickle.dumps(Classifier("full", device="cpu")))
     assert bare.get_params() == Classifier("full", device="cpu").get_params()
     with pytest.raises(NotFittedError):
         check_is_fitted(bare)
@@ -207,15 +211,16 @@ def test_the_folder_of_a_pickle_may_be_gone(tiny_model: Path, tmp_path: Path) ->
     pickled = pickle.dumps(load(folder))
     shutil.rmtree(folder)
     with pytest.raises(ModelFolderError, match="Unknown model folder"):
-        pickle.loads(pickled)
+        unpickled(pickled)
 
 
 def test_the_shipped_model_is_pickled_without_its_path(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("subjectwise.classifier.shipped_folder", lambda: tiny_model)
+    for module in ("classifier", "models.pickled_by_folder"):
+        monkeypatch.setattr(f"subjectwise.{module}.shipped_folder", lambda: tiny_model)
     classifier = Classifier.from_pretrained(device="cpu", dtype="float32")
     pickled = pickle.dumps(classifier)
     assert str(tiny_model).encode() not in pickled
-    np.testing.assert_array_equal(pickle.loads(pickled).predict_proba(ASKED), classifier.predict_proba(ASKED))
+    np.testing.assert_array_equal(unpickled(pickled).predict_proba(ASKED), classifier.predict_proba(ASKED))
 
 
 def test_other_processes_answer_by_joblib(classifier: Classifier) -> None:
@@ -228,7 +233,7 @@ def test_frames_of_one_column(tiny_base: Path) -> None:
     frame = pandas.DataFrame({"q": [row["question"] for row in make_rows()]})
     labels = pandas.DataFrame({"label": [row["category"] for row in make_rows()]})
     estimator = Classifier(settings=(*settings_for(tiny_base), "training.epochs=1"), device="cpu", dtype="float32")
-    with pytest.warns(UserWarning):
+    with pytest.warns(UserWarning, match="validation rows are too few"):
         estimator.fit(frame[["q"]], labels)
     assert estimator.predict(frame[["q"]]).shape == (96,)
     assert estimator.score(frame[["q"]], labels["label"]) > 0.2

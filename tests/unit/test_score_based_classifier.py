@@ -37,6 +37,9 @@ class LetterClassifier(ScoreBasedClassifier):
             on_progress(len(texts))
         return Scored(counts / counts.sum(axis=1, keepdims=True), np.full(len(texts), 0.5))
 
+    def load_sentence_writer(self) -> None:
+        raise AssertionError("nothing is to be loaded")
+
     def write_sentence(self, explanation: Explanation) -> str:
         return f"This is {explanation.label}."
 
@@ -106,3 +109,9 @@ def test_explanations_and_predictions() -> None:
     np.testing.assert_allclose(CLASSIFIER.predict_proba(["aab"]), [[0.6, 0.4]])
     with pytest.raises(QuestionError):
         CLASSIFIER.explain(" ")
+
+
+def test_every_method_names_a_question_that_cannot_be_read() -> None:
+    for method in ("classify", "predict", "predict_proba"):
+        with pytest.raises(QuestionError, match="^Question 2: The question is empty"):
+            getattr(CLASSIFIER, method)(["What is a tort?", "", "What is torque?"])

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from subjectwise.baselines.estimators import (
     MAJORITY,
     MINILM_LR,
+    Estimator,
     Inputs,
     check_kind,
     fit_estimator,
@@ -55,7 +56,7 @@ class Baseline(ScoreBasedClassifier):
     """
 
     config: BaselineConfig
-    estimator: Any = field(repr=False)
+    estimator: Estimator = field(repr=False)
     encoder: SentenceEncoder | None = field(default=None, repr=False)
     warning: str = ""
     description_sha256: str = ""

@@ -6,7 +6,7 @@ An input is a text for `majority` and `tfidf-svm`, an embedding for `minilm-lr`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -25,13 +25,21 @@ FOLDS = 5
 Inputs = npt.NDArray[Any]
 
 
+class Estimator(Protocol):
+    """The part of a scikit-learn classifier that every baseline has; it scores by log-probabilities or by margins."""
+
+    def fit(self, X: Inputs, y: IntArray) -> Estimator:
+        """Fit to inputs and the indices of their labels."""
+        ...
+
+
 def check_kind(kind: str, kinds: Sequence[str] = KINDS) -> None:
     """Raise DataError for an unknown kind of baseline."""
     if kind not in kinds:
         raise DataError(f"Unknown baseline {kind!r}; choose one of {', '.join(kinds)}.")
 
 
-def fit_estimator(kind: str, inputs: Inputs, truth: IntArray, seed: int) -> Any:
+def fit_estimator(kind: str, inputs: Inputs, truth: IntArray, seed: int) -> Estimator:
     """Fit a scikit-learn classifier of `kind`; `truth` must have every label."""
     from sklearn.dummy import DummyClassifier
     from sklearn.feature_extraction.text import TfidfVectorizer
@@ -39,7 +47,7 @@ def fit_estimator(kind: str, inputs: Inputs, truth: IntArray, seed: int) -> Any:
     from sklearn.pipeline import make_pipeline, make_union
     from sklearn.svm import LinearSVC
 
-    estimator: Any
+    estimator: Estimator
     if kind == MAJORITY:
         estimator = DummyClassifier(strategy="prior")
     elif kind == TFIDF_SVM:
@@ -58,11 +66,11 @@ def fit_estimator(kind: str, inputs: Inputs, truth: IntArray, seed: int) -> Any:
         raise DataError("Cannot fit: the questions have no words of two letters or more.") from error
 
 
-def raw_scores(estimator: Any, inputs: Inputs) -> FloatArray:
+def raw_scores(estimator: Estimator, inputs: Inputs) -> FloatArray:
     """Return scores, [inputs, labels], that a temperature turns into probabilities: log-probabilities or margins."""
     if hasattr(estimator, "predict_log_proba"):
         return np.asarray(estimator.predict_log_proba(inputs), dtype=np.float64)
-    margins = np.asarray(estimator.decision_function(inputs), dtype=np.float64)
+    margins = np.asarray(getattr(estimator, "decision_function")(inputs), dtype=np.float64)  # noqa: B009
     # For two labels scikit-learn returns the second one's margin alone.
     return margins if margins.ndim == 2 else np.stack([-margins, margins], axis=1)
 

@@ -9,12 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 from zipfile import ZIP_DEFLATED
 
 import numpy as np
 
-from subjectwise.baselines.estimators import MINILM_LR, check_kind, raw_scores
+from subjectwise.baselines.estimators import MINILM_LR, Estimator, check_kind, raw_scores
 from subjectwise.baselines.sentence_encoder import EncoderInfo
 from subjectwise.errors import ModelFolderError
 from subjectwise.labels import LabelSet
@@ -100,7 +99,7 @@ def is_baseline_folder(folder: Path | str) -> bool:
     return (Path(folder) / CONFIG_FILE).is_file()
 
 
-def save_folder(folder: Path, estimator: Any, config: BaselineConfig) -> None:
+def save_folder(folder: Path, estimator: Estimator, config: BaselineConfig) -> None:
     """Write a new `folder`, whole or not at all."""
     skops = require("skops.io", "baselines")
     with new_folder(folder) as temporary:
@@ -115,7 +114,7 @@ def read_config(folder: Path) -> BaselineConfig:
     return BaselineConfig.from_dict(read_json(folder / CONFIG_FILE, ModelFolderError), folder / CONFIG_FILE)
 
 
-def read_estimator(folder: Path, config: BaselineConfig) -> Any:
+def read_estimator(folder: Path, config: BaselineConfig) -> Estimator:
     """Load the estimator in `folder`; raise ModelFolderError where it is not of `config`'s kind and labels."""
     skops = require("skops.io", "baselines")
     file = folder / MODEL_FILE
@@ -129,7 +128,7 @@ def read_estimator(folder: Path, config: BaselineConfig) -> Any:
     if unknown:
         raise ModelFolderError(f"{file} has the type {unknown[0]}, which no baseline has; it is not loaded.")
     try:
-        estimator = skops.load(file, trusted=list(TRUSTED_TYPES))
+        estimator: Estimator = skops.load(file, trusted=list(TRUSTED_TYPES))
         width = config.encoder.size if config.encoder else None
         sample = np.zeros((1, width)) if width else np.array(["a question"], dtype=object)
         if raw_scores(estimator, sample).shape != (1, len(config.labels)):

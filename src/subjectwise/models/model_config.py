@@ -16,7 +16,7 @@ from subjectwise.recipe import HeadSettings, PromptSettings, build_settings
 from subjectwise.statistics.scope import ScopeCalibration
 from subjectwise.text.prompt import QUESTION_SLOT, instruction_template
 from subjectwise.types import JsonObject
-from subjectwise.utils.atomic_files import read_json, write_json
+from subjectwise.utils.atomic_files import files_sha256, read_json, write_json
 from subjectwise.utils.versions import library_versions
 
 SCHEMA_VERSION = 1
@@ -182,6 +182,12 @@ def read_config(folder: Path) -> ModelConfig:
     if descriptions:
         config = replace(config, labels=LabelSet(config.labels.names, descriptions))
     return replace(config, words=_read_vocabulary(folder)) if config.prompt.corrects_spelling else config
+
+
+def description_sha256(folder: Path) -> str:
+    """Return the hash of what a model folder says of itself: prompt, labels, calibration, vocabulary."""
+    files = (folder / name for name in (CONFIG_FILE, VOCABULARY_FILE))
+    return files_sha256([file for file in files if file.is_file()])
 
 
 def _read_vocabulary(folder: Path) -> dict[str, int]:

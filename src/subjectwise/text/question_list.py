@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
@@ -25,7 +25,8 @@ def question_list(values: QuestionsLike) -> list[Question]:
         DataError: a single question, or several columns.
         QuestionError: one of them cannot be read; the message has its number, from 1, where there are several.
     """
-    column, questions = column_values(values, "the questions"), []
+    column = cast("list[Question | str]", column_values(values, "the questions"))
+    questions = []
     for number, value in enumerate(column, 1):
         try:
             questions.append(as_question(value))
@@ -34,7 +35,7 @@ def question_list(values: QuestionsLike) -> list[Question]:
     return questions
 
 
-def column_values(values: object, what: str) -> list[Any]:
+def column_values(values: object, what: str) -> list[object]:
     """Return the values of a list, an array, a Series, or an array or a frame of one column.
 
     Args:

@@ -59,7 +59,7 @@ def fit_rows(
         compute: device and precision.
 
     Raises:
-        DataError: lengths differ, a row has no label or one that is no single value, fewer than two labels, or a label
+        DataError: lengths differ, a row has no label or several values as its label, fewer than two labels, or a label
             with fewer than two rows.
     """
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:

@@ -33,7 +33,6 @@ from subjectwise.training.trainer import BatchTrainer, TrainerRun, make_trainer,
 from subjectwise.training.validation import join_scores, measure_epoch, score_examples
 from subjectwise.types import JsonObject
 from subjectwise.utils.atomic_files import check_new, new_folder
-from subjectwise.utils.optional_dependencies import require
 
 # The share of the rows that an epoch shows with noise, under `training.augment`.
 NOISY_SHARE = 0.5
@@ -112,8 +111,6 @@ def train(
         SubjectwiseError: a library of the extra `train` is not installed.
     """
     started = time.monotonic()
-    for module in ("accelerate", "peft"):
-        require(module, "train")
     processes = join_processes(compute.device)
     plan = processes.together(lambda: _plan(recipe, data, output.absolute(), also, start, compute, processes))
     task = make_task or (head_task if recipe.head.used else label_task)

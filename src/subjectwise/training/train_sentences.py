@@ -14,6 +14,7 @@ from torch import Tensor
 from subjectwise.data.split import SplitFolder
 from subjectwise.engines.pytorch.attention import register
 from subjectwise.errors import DataError, ModelFolderError
+from subjectwise.models.base_info import locate_base
 from subjectwise.models.base_model import load_base
 from subjectwise.models.devices import AUTO, Compute, choose_device
 from subjectwise.models.model_config import SENTENCE_FOLDER, read_config, write_config
@@ -152,7 +153,7 @@ def _train(
     progress: bool,
 ) -> tuple[JsonObject, LanguageModel]:
     on_cpu = choose_device(compute.device).type == "cpu"
-    name = locate_base(read_config(model).base, base)
+    name = base or locate_base(read_config(model).base)
     loaded = load_base(name, device=compute.device, dtype=compute.dtype, attention=register() if on_cpu else None)
     adapted = with_adapter(loaded, recipe)
     encoded = {

@@ -117,9 +117,8 @@ class BatchTrainer(Trainer):
 
     def _save_rng_state(self, output_dir: str) -> None:
         super()._save_rng_state(output_dir)
-        self._run.processes.gather(
-            None
-        )  # the state, by which a checkpoint counts as complete, is written after all of them
+        # The Trainer's state, by which a checkpoint counts as complete, is written after all of these.
+        self._run.processes.gather(None)
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         load_trained_weights(self._run.model, Path(resume_from_checkpoint))

@@ -10,10 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from helpers.baselines import LABELS, labelled_rows
 from subjectwise.baselines.baseline import Baseline
 from subjectwise.baselines.saved_baseline import is_baseline_folder, read_config
 from subjectwise.errors import ModelFolderError, SubjectwiseError
 from subjectwise.records import Question
+
+
+@pytest.fixture
+def saved_majority(tmp_path: Path) -> Path:
+    Baseline.fit("majority", labelled_rows(), [], LABELS).save(tmp_path / "majority")
+    return tmp_path / "majority"
 
 
 def test_what_the_folder_has(saved_majority: Path, tmp_path: Path) -> None:

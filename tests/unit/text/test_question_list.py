@@ -76,7 +76,7 @@ def test_a_question_that_cannot_be_read_has_its_number() -> None:
     with pytest.raises(QuestionError, match="Question 2: The question is empty"):
         question_list(["What?", "", "Why?"])
     with pytest.raises(QuestionError, match="Question 3: A question must be text, not NoneType"):
-        question_list(["What?", "Why?", None])  # type: ignore[list-item]
+        question_list(["What?", "Why?", None])  # type: ignore[arg-type]
 
 
 def test_a_question_alone_needs_no_number() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,37 +18,49 @@ from subjectwise.training.loss_module import (
 )
 
 
-def two_layers() -> torch.nn.Module:
-    torch.manual_seed(0)
-    model = torch.nn.Sequential(torch.nn.Linear(3, 3), torch.nn.Linear(3, 2))
-    model[0].requires_grad_(False)
-    return model
+class TwoLayers(torch.nn.Module):
+    """A frozen layer below one that is trained."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.frozen, self.trained = torch.nn.Linear(3, 3), torch.nn.Linear(3, 2)
+        self.frozen.requires_grad_(False)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        outputs: torch.Tensor = self.trained(self.frozen(inputs))
+        return outputs
 
 
-def test_what_is_trained_is_written_and_read_again(tmp_path: Path) -> None:
-    model = two_layers()
-    save_trained_weights(model, tmp_path)  # type: ignore[arg-type]
-    assert set(load_file(tmp_path / TRAINED_WEIGHTS_FILE)) == {"1.weight", "1.bias"}
-    kept = model[1].weight.detach().clone()
+@pytest.fixture
+def model() -> Any:
+    return TwoLayers()
+
+
+def test_what_is_trained_is_written_and_read_again(tmp_path: Path, model: Any) -> None:
+    save_trained_weights(model, tmp_path)
+    assert set(load_file(tmp_path / TRAINED_WEIGHTS_FILE)) == {"trained.weight", "trained.bias"}
+    kept = model.trained.weight.detach().clone()
     with torch.no_grad():
-        model[1].weight.zero_()
-    load_trained_weights(model, tmp_path)  # type: ignore[arg-type]
-    assert torch.equal(model[1].weight, kept)
+        model.trained.weight.zero_()
+    load_trained_weights(model, tmp_path)
+    assert torch.equal(model.trained.weight, kept)
 
 
-def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
-    model = two_layers()
-    save_trained_weights(model, tmp_path)  # type: ignore[arg-type]
-    model[0].requires_grad_(True)
+def test_weights_of_another_model_are_refused(tmp_path: Path, model: Any) -> None:
+    save_trained_weights(model, tmp_path)
+    model.frozen.requires_grad_(True)
     with pytest.raises(OutputError, match="was left by a run of another model"):
-        load_trained_weights(model, tmp_path)  # type: ignore[arg-type]
+        load_trained_weights(model, tmp_path)
 
 
-def test_the_loss_is_computed_in_the_forward_pass() -> None:
-    model = two_layers()
-    module = LossModule(model, lambda model, batch: model(torch.tensor(batch)).sum())  # type: ignore[arg-type]
-    loss = module([[1.0, 2.0, 3.0]])
-    assert loss.item() == pytest.approx(model(torch.tensor([[1.0, 2.0, 3.0]])).sum().item())
+def test_the_loss_is_computed_in_the_forward_pass(model: Any) -> None:
+    def loss(model: Any, batch: Any) -> torch.Tensor:
+        total: torch.Tensor = model(torch.tensor(batch)).sum()
+        return total
+
+    module = LossModule(model, loss)
+    assert module([[1.0, 2.0, 3.0]]).item() == pytest.approx(loss(model, [[1.0, 2.0, 3.0]]).item())
     assert {name for name, weight in module.named_parameters() if weight.requires_grad} == {
-        "model.1.weight", "model.1.bias",
+        "model.trained.weight", "model.trained.bias",
     }  # fmt: skip

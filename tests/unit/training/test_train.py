@@ -37,7 +37,8 @@ def data(split_folder: Path) -> SplitFolder:
 
 
 def run(recipe: Recipe, data: SplitFolder, output: Path, **options: Any) -> TrainingResult:
-    return train(recipe, data, output, **({"compute": CPU, "progress": False} | options))
+    defaults: dict[str, Any] = {"compute": CPU, "progress": False}
+    return train(recipe, data, output, **(defaults | options))
 
 
 def one_epoch(recipe: Recipe, *settings: str) -> Recipe:

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from helpers.requirements import requires_openvino
 from helpers.scoring import LABEL_SETS, prompted_base
 from helpers.tiny_models import decoder_configs, save_base
 from subjectwise.engines.engine import ENGINES, OPENVINO, make_engine
 from subjectwise.labels import LabelSet
 
-pytest.importorskip("openvino", reason="OpenVINO is not installed")
+pytestmark = requires_openvino
 
 
 @pytest.mark.parametrize("labels", LABEL_SETS.values(), ids=LABEL_SETS.keys())

@@ -44,7 +44,9 @@ def test_packed_sequences_see_the_prefix_and_themselves() -> None:
         own = slice(start, start + length)
         parts = [torch.cat([part[:, :, :before], part[:, :, before:][:, :, own]], dim=2) for part in (key, value)]
         seen = torch.ones(length, before + length, dtype=torch.bool).tril(diagonal=before)
-        alone = torch.nn.functional.scaled_dot_product_attention(query[:, :, own], *parts, seen, enable_gqa=True)
+        alone = torch.nn.functional.scaled_dot_product_attention(
+            query[:, :, own], parts[0], parts[1], seen, enable_gqa=True
+        )
         torch.testing.assert_close(packed[:, own], alone.transpose(1, 2), atol=1e-5, rtol=1e-4)
         start += length
 

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -51,6 +52,21 @@ def test_what_the_user_has_set_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [os.environ[name] for name in VARIABLES] == ["64", "8"]
 
 
+def test_they_are_set_before_anything_of_a_base_is_loaded(tiny_base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from subjectwise.models import base_model, devices
+
+    seen: list[list[str | None]] = []
+
+    def watched(device: str) -> Any:
+        seen.append([os.environ.get(name) for name in VARIABLES])
+        return devices.choose_device(device)
+
+    monkeypatch.setattr(base_model, "choose_device", watched)
+    base_model.load_base(str(tiny_base), device="cpu")
+    assert seen == [["64", "64"]]
+
+
+@pytest.mark.slow  # 7 s: a process that imports PyTorch
 def test_loading_a_base_sets_them_and_importing_does_not(tiny_base: Path) -> None:
     command = [sys.executable, "-c", REPORT, str(tiny_base), json.dumps(VARIABLES)]
     finished = subprocess.run(command, capture_output=True, text=True, check=True)
