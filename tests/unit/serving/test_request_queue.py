@@ -116,7 +116,7 @@ def test_single_questions_come_before_the_rest_of_a_list() -> None:
     assert sizes == [(1, 1), (4, 4), (4, 4)]
 
 
-def test_lists_take_turns_and_the_oldest_request_goes_on() -> None:
+def test_lists_are_finished_one_after_the_other_and_the_oldest_request_goes_on() -> None:
     fake = FakeClassifier(blocked=True)
     queue = RequestQueue(fake_model(fake), limits(8))
 
@@ -129,9 +129,9 @@ def test_lists_take_turns_and_the_oldest_request_goes_on() -> None:
         await asyncio.gather(first, *lists, *singles)
         # Single questions fill a batch; a quarter more is for the oldest request.
         assert fake.batches[1] == ["0", "1", "2", "3", "4", "5", "6", "7", "a0", "a1"]
-        assert fake.batches[2] == ["8", "9", "10", "11", "b0", "b1", "a2", "a3"]
-        assert fake.batches[3] == ["b2", "b3", "b4", "b5", "b6", "b7", "a4", "a5"]
-        assert fake.batches[4] == ["a6", "a7", "a8", "a9", "b8", "b9"]
+        assert fake.batches[2] == ["8", "9", "10", "11", "a2", "a3", "a4", "a5"]
+        assert fake.batches[3] == ["a6", "a7", "a8", "a9", "b0", "b1"]
+        assert fake.batches[4] == ["b2", "b3", "b4", "b5", "b6", "b7", "b8", "b9"]
 
     run(queue, scenario)
 
@@ -194,6 +194,27 @@ def test_clients_that_were_answered_together_are_batched_again() -> None:
         fake.free.set()
         await asyncio.gather(first, clients)
         assert [len(batch) for batch in fake.batches] == [1, 4, 4, 4, 4, 4]
+
+    run(queue, scenario)
+
+
+def test_clients_that_have_been_answered_join_those_that_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(request_queue, "COALESCING_SECONDS", 5)
+    fake = FakeClassifier(blocked=True)
+    queue = RequestQueue(fake_model(fake), limits())
+
+    async def client(rounds: int) -> None:
+        for _ in range(rounds):
+            await ask(queue, "a")
+
+    async def scenario() -> None:
+        early = asyncio.gather(*(client(4) for _ in range(2)))
+        await until(lambda: bool(fake.batches))
+        late = asyncio.gather(*(client(3) for _ in range(2)))
+        await until(lambda: queue.waiting >= 2)
+        fake.free.set()
+        await asyncio.gather(early, late)
+        assert [len(batch) for batch in fake.batches][-3:] == [4, 4, 4]
 
     run(queue, scenario)
 
