@@ -35,6 +35,9 @@ COALESCING_SECONDS = 0.004
 
 _LONGEST_RETRY = 60
 
+# How much longer the queue is for single questions: by this part.
+_SINGLE_PART = 8
+
 # Least cost of a full batch, however slow the machine: smaller batches would cost much more per question.
 _LEAST_BATCH = 4 * BATCH_COST
 
@@ -143,7 +146,11 @@ class RequestQueue:
             raise Stopping("The server is stopping; ask again later.")
         waiting = [other for other in self._requests if other.waiting]
         characters = sum(other.characters for other in waiting)
-        full = self.waiting + request.waiting > self.limits.waiting
+        room = self.limits.waiting
+        if request.waiting == 1:
+            # Lists that fill the queue keep out no single question, which waits for none of them.
+            room += self.limits.waiting // _SINGLE_PART
+        full = self.waiting + request.waiting > room
         if waiting and (full or characters + request.characters > self.limits.waiting_characters):
             cost = sum(other.waiting * other.cost_per_question for other in waiting)
             seconds = min(max(math.ceil(self._pace.seconds(cost)), 1), _LONGEST_RETRY)

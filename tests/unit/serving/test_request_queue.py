@@ -270,6 +270,26 @@ def test_lists_of_short_questions_delay_a_single_one_by_half_a_second_at_most() 
     run(queue, scenario)
 
 
+def test_a_queue_full_of_lists_has_room_for_single_questions() -> None:
+    fake = FakeClassifier(blocked=True)
+    queue = RequestQueue(fake_model(fake), limits(waiting=16))
+
+    async def scenario() -> None:
+        first = await first_batch(queue, fake)
+        lists = [ask(queue, *"abcdefgh") for _ in range(2)]
+        await until(lambda: queue.waiting == 16)
+        with pytest.raises(Overloaded):
+            await ask(queue, "1", "2")
+        singles = [ask(queue, "1"), ask(queue, "2")]
+        await until(lambda: queue.waiting == 18)
+        with pytest.raises(Overloaded):
+            await ask(queue, "3")
+        fake.free.set()
+        await asyncio.gather(first, *lists, *singles)
+
+    run(queue, scenario)
+
+
 def test_retry_after_says_when_the_waiting_questions_will_be_answered() -> None:
     timed = TimedClassifier()
     queue = RequestQueue(fake_model(timed), clock=lambda: timed.now)
