@@ -170,9 +170,9 @@ def test_what_cannot_be_served_is_said_in_one_line(tiny_model: Path, tmp_path: P
     not_started("serve", "--deadline", "0", *free, part="--deadline is 0")
     not_started("serve", "--cors-origin", "good.example/", *free, part="browsers send https://good.example")
     (tmp_path / "own.yaml").write_text("labels: [refund, delivery]\n")
-    for command in (("serve", *free), ("mcp",)):
+    for start in (("serve", *free), ("mcp",)):
         own = ("--labels", tmp_path / "own.yaml")
-        not_started(*command, "--model", tiny_model, *own, part="trained on other labels")
+        not_started(*start, "--model", tiny_model, *own, part="trained on other labels")
 
 
 def test_a_missing_extra_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
