@@ -18,14 +18,16 @@ def test_signals_reach_their_handlers(windows: bool, monkeypatch: pytest.MonkeyP
         raise NotImplementedError
 
     async def scenario() -> None:
-        before = [signal.getsignal(number) for number in HANDLED]
+        # An event loop does not give SIGINT back to asyncio.run, which had it.
+        kept = [number for number in HANDLED if windows or number != signal.SIGINT]
+        before = [signal.getsignal(number) for number in kept]
         if windows:
             monkeypatch.setattr(asyncio.get_running_loop(), "add_signal_handler", missing)
         with handled_signals(lambda number: received.append(number.name), lambda: received.append("reload")):
             for number in HANDLED:
                 signal.raise_signal(number)
                 await asyncio.sleep(0.01)
-        assert [signal.getsignal(number) for number in HANDLED] == before
+        assert [signal.getsignal(number) for number in kept] == before
 
     asyncio.run(scenario())
     assert received == ["SIGTERM", "SIGINT", "reload"]
