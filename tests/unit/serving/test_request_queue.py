@@ -333,7 +333,7 @@ def test_what_a_request_may_ask_further_counts_as_waiting() -> None:
 
 def test_what_nobody_waits_for_is_not_computed() -> None:
     fake = FakeClassifier(blocked=True)
-    queue = RequestQueue(fake_model(fake), limits(deadline=0.3))
+    queue = RequestQueue(fake_model(fake), limits(deadline=0.8))
 
     async def scenario() -> None:
         first = await first_batch(queue, fake)
