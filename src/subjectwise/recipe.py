@@ -41,6 +41,9 @@ class PromptSettings:
     with_options: bool = False  # whether the model is shown the answer options
     max_tokens: int = 256  # longest question with its options and the end of the template; the middle is cut
     spelling: str = "none"  # en, or another language whose spelling is corrected before the model reads the question
+    out_of_scope: bool = (
+        False  # whether "none" is an answer beside the labels, for requests that belong to none of them
+    )
 
     def __post_init__(self) -> None:
         _check(self.style in STYLES, "prompt.style", self.style, f"one of {', '.join(STYLES)}")
@@ -57,6 +60,8 @@ class PromptSettings:
         plain = asdict(self)
         if not self.corrects_spelling:
             del plain["spelling"]
+        if not self.out_of_scope:
+            del plain["out_of_scope"]
         return plain
 
 
@@ -115,6 +120,7 @@ class TrainingSettings:
     options_share: float = 0.0  # share of the rows shown with their options, drawn again each epoch
     option_halves: int = 0  # further views of those rows: random halves of their options, shuffled
     label_smoothing: float = 0.0  # share of the target spread over the labels (Szegedy et al. 2016)
+    also_share: float = 0.0  # share of the target spread over the other labels that a row names as fair
     augment: str = "none"  # typos: half of the rows mistyped, drawn again each epoch; noise: capitals, spaces … as well
     validation_rows: int = 0  # rows that choose the epoch, drawn once with the seed; 0 for all
     share_prefix: str = "auto"  # run the prompt's prefix once per batch: auto (where it is long), on, off
@@ -135,6 +141,7 @@ class TrainingSettings:
         _check(self.option_halves >= 0, "training.option_halves", self.option_halves, "0 or more")
         wanted = "at least 0 and below 1"
         _check(0 <= self.label_smoothing < 1, "training.label_smoothing", self.label_smoothing, wanted)
+        _check(0 <= self.also_share < 1, "training.also_share", self.also_share, wanted)
         _check(self.validation_rows >= 0, "training.validation_rows", self.validation_rows, "0 or more")
 
 
@@ -158,6 +165,8 @@ class Recipe:
         wanted = "bare for a head, which reads the question alone"
         _check(self.prompt.style == "bare", "prompt.style", self.prompt.style, wanted)
         _check(not self.prompt.corrects_spelling, "prompt.spelling", self.prompt.spelling, "none for a head")
+        _check(not self.prompt.out_of_scope, "prompt.out_of_scope", self.prompt.out_of_scope, "false for a head")
+        _check(not self.training.also_share, "training.also_share", self.training.also_share, "0 for a head")
         _check(self.training.loss == "label", "training.loss", self.training.loss, "label for a head")
 
     def to_dict(self) -> JsonObject:
@@ -165,8 +174,9 @@ class Recipe:
         plain = {**self._all_settings(), "prompt": self.prompt.to_dict()}
         if self.lora.quantize == "none":
             del plain["lora"]["quantize"]
-        if self.training.augment == "none":
-            del plain["training"]["augment"]
+        for name, unused in (("augment", "none"), ("also_share", 0.0)):
+            if plain["training"][name] == unused:
+                del plain["training"][name]
         if not self.head.used:
             del plain["head"]
         return plain

@@ -26,6 +26,9 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 # The label of an answer whose probability is below the minimum.
 ABSTAIN = "abstain"
 
+# The answer that a model may be trained to give to requests that belong to no label; it is never returned as a label.
+OUT_OF_SCOPE = "none"
+
 # How many times an explanation hides words, by default: what keeps it under 15 classifications.
 EXPLANATION_ROUNDS = 16
 
@@ -80,23 +83,6 @@ def as_question(value: Question | str) -> Question:
     return value if isinstance(value, Question) else Question(value)
 
 
-def as_questions(values: Sequence[Question | str]) -> list[Question]:
-    """Return texts as questions.
-
-    Raises:
-        QuestionError: one of them cannot be read; its number, from 1, is given where there are several.
-    """
-    questions = []
-    for number, value in enumerate(values, start=1):
-        try:
-            questions.append(as_question(value))
-        except QuestionError as error:
-            if len(values) == 1:
-                raise
-            raise QuestionError(f"Question {number}: {error}") from error
-    return questions
-
-
 def show_options(questions: Iterable[Question], shown: bool) -> list[Question]:
     """Return the questions as an entry point passes them on: with their options, or without."""
     return [question if shown else question.without_options() for question in questions]
@@ -104,12 +90,23 @@ def show_options(questions: Iterable[Question], shown: bool) -> list[Question]:
 
 @dataclass(frozen=True)
 class Example:
-    """A question whose label is known: one row of a data set."""
+    """A question whose label is known: one row of a data set.
+
+    Attributes:
+        row_id: identifies the row within its data set.
+        question: with the options that it has.
+        label: its label; `OUT_OF_SCOPE` for a request that belongs to no label.
+        source: the exam, book or file it comes from; may be empty.
+        kind: the part of a mixture that it belongs to; empty where the data has one kind alone.
+        also: other labels that would be as fair.
+    """
 
     row_id: str
     question: Question
     label: str
     source: str = ""
+    kind: str = ""
+    also: tuple[str, ...] = ()
 
     def without_options(self) -> Example:
         """Return the row with the question's text alone."""
@@ -140,11 +137,14 @@ class Scored:
         label_mass: probability of any label at all before normalising, [questions], 0 to 1; None where the
             predictor does not have one.
         truncated: whether the middle of a question was cut out, [questions]; None where the predictor does not say.
+        in_scope: probability that the question belongs to any label, [questions], 0 to 1; None where the model was not
+            trained to tell.
     """
 
     probabilities: FloatArray
     label_mass: FloatArray | None = None
     truncated: BoolArray | None = None
+    in_scope: FloatArray | None = None
 
 
 @dataclass(frozen=True)
@@ -153,25 +153,38 @@ class Decision:
 
     Attributes:
         min_confidence: below this probability the answer is `abstain`; 0 to always answer.
+        min_in_scope: below this probability of belonging to any label the answer is `abstain`; 0 to always answer.
         multi_label: give several labels when unsure, one more per band of entropy, up to five.
 
     Raises:
-        DataError: the minimum is not from 0 to 1.
+        DataError: a minimum is not from 0 to 1.
     """
 
     min_confidence: float = 0.0
     multi_label: bool = False
+    min_in_scope: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.min_confidence <= 1:
-            raise DataError(f"The minimum confidence is {self.min_confidence}; it must be from 0 to 1.")
+        for name in ("min_confidence", "min_in_scope"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise DataError(f"{name} is {getattr(self, name)}; it must be from 0 to 1.")
 
-    def check_labels(self, labels: Iterable[str]) -> None:
-        """Raise DataError where an abstention could be mistaken for a label."""
-        if self.min_confidence and ABSTAIN in labels:
-            raise DataError(
-                f"Cannot abstain: {ABSTAIN!r} is one of the labels. Rename it, or leave out the minimum confidence."
-            )
+    @property
+    def may_abstain(self) -> bool:
+        """Whether an answer may be `abstain`."""
+        return bool(self.min_confidence or self.min_in_scope)
+
+    def check(self, labels: Iterable[str], tells_scope: bool) -> None:
+        """Raise DataError where an abstention could be mistaken for a label, or the model has no `in_scope`.
+
+        Args:
+            labels: of the model.
+            tells_scope: whether it tells requests that belong to none of them.
+        """
+        if self.min_in_scope and not tells_scope:
+            raise DataError("This model does not tell requests that belong to no label; leave out min_in_scope.")
+        if self.may_abstain and ABSTAIN in labels:
+            raise DataError(f"Cannot abstain: {ABSTAIN!r} is one of the labels. Rename it, or leave out the minimum.")
 
 
 ALWAYS_ONE = Decision()
@@ -182,7 +195,7 @@ class Prediction:
     """The answer to one question.
 
     Attributes:
-        label: the most probable label, or `abstain` where its probability is below the requested minimum.
+        label: the most probable label, or `abstain` where a probability is below the requested minimum.
         score: the highest calibrated probability, 0 to 1.
         scores: every label's calibrated probability, in label order; they sum to 1.
         label_mass: the probability that the model gives to any label at all, before normalising, 0 to 1;
@@ -192,6 +205,8 @@ class Prediction:
         labels: where several were requested, the likely labels, best first; empty where the answer is `abstain`.
         entropy: where several labels were requested, the normalised entropy of the scores, 0 to 1.
         truncated: whether the question was longer than the model reads, so that its middle was cut out.
+        in_scope: the calibrated probability that the question belongs to any of the labels, 0 to 1; None where the
+            model was not trained to tell.
     """
 
     question: str
@@ -203,13 +218,14 @@ class Prediction:
     labels: tuple[str, ...] = ()
     entropy: float | None = None
     truncated: bool = False
+    in_scope: float | None = None
 
     def top(self, k: int) -> list[tuple[str, float]]:
         """Return the `k` most probable labels with their probabilities, best first."""
         return sorted(self.scores.items(), key=lambda item: -item[1])[:k]
 
     def to_dict(self) -> JsonObject:
-        """Return the fields for JSON, without those that were not requested; `truncated` only where it is true."""
+        """Return the fields for JSON, without those that were not requested or that the model does not have."""
         decided: JsonObject = {"best_label": self.best_label} if self.best_label else {}
         if self.entropy is not None:
             decided |= {"labels": list(self.labels), "entropy": self.entropy}
@@ -219,6 +235,7 @@ class Prediction:
             "score": self.score,
             "scores": self.scores,
             "label_mass": self.label_mass,
+            **({} if self.in_scope is None else {"in_scope": self.in_scope}),
             **decided,
             **({"truncated": True} if self.truncated else {}),
         }
@@ -306,6 +323,11 @@ class QuestionClassifier(Protocol):
         ...
 
     @property
+    def min_in_scope(self) -> float | None:
+        """The probability of belonging to any label below which few questions are; None where there is no such one."""
+        ...
+
+    @property
     def prior(self) -> Sequence[float]:
         """The share of each label among the training rows; empty where it is unknown."""
         ...
@@ -323,6 +345,11 @@ class QuestionClassifier(Protocol):
     @property
     def weights_sha256(self) -> str:
         """The hash of the weights; empty where the predictor has no file of its own."""
+        ...
+
+    @property
+    def description_sha256(self) -> str:
+        """The hash of what the model's folder says of it: prompt, labels, calibration; empty where it has no folder."""
         ...
 
     def encode(self, questions: Sequence[Question]) -> list[EncodedQuestion]:

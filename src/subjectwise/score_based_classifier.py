@@ -23,10 +23,10 @@ from subjectwise.records import (
     Question,
     Scored,
     as_question,
-    as_questions,
 )
 from subjectwise.statistics.calibration import check_prior_correction, correct_prior
 from subjectwise.statistics.thresholds import decide
+from subjectwise.text.question_list import QuestionsLike, question_list
 from subjectwise.types import FloatArray, Progress
 
 
@@ -34,6 +34,7 @@ class ScoreBasedClassifier(ABC):
     """Implements the methods of `QuestionClassifier` that follow from `score`."""
 
     classes_: npt.NDArray[Any]
+    min_in_scope: float | None = None
 
     @property
     @abstractmethod
@@ -44,6 +45,11 @@ class ScoreBasedClassifier(ABC):
     @abstractmethod
     def prior(self) -> Sequence[float]:
         """The share of each label among the training rows; empty where it is unknown."""
+
+    @property
+    def description_sha256(self) -> str:
+        """The hash of what the model's folder says of it; empty where it has no folder."""
+        return ""
 
     @abstractmethod
     def score(
@@ -116,10 +122,10 @@ class ScoreBasedClassifier(ABC):
                 [questions], decision=decision, prior_correction=prior_correction, on_progress=on_progress
             )
             return prediction
-        asked = as_questions(questions)
+        asked = question_list(questions)
         check_prior_correction(prior_correction, len(asked))
         names = list(self.labels)
-        decision.check_labels(names)
+        decision.check(names, self.min_in_scope is not None)
         scored = self.score(asked, on_progress=on_progress)
         corrected = correct_prior(scored.probabilities, prior_correction, self.prior)
         return decide(asked, replace(scored, probabilities=corrected), names, decision)
@@ -148,10 +154,19 @@ class ScoreBasedClassifier(ABC):
         explanation = find_evidence(as_question(question), list(self.labels), answer, rounds)
         return replace(explanation, sentence=self.write_sentence(explanation)) if sentence else explanation
 
-    def predict_proba(self, X: Sequence[Question | str]) -> FloatArray:
-        """Return calibrated probabilities, [questions, labels], columns in the order of `classes_`."""
-        return self.score(X).probabilities
+    def predict_proba(self, X: QuestionsLike) -> FloatArray:
+        """Return calibrated probabilities, [questions, labels], columns in the order of `classes_`.
 
-    def predict(self, X: Sequence[Question | str]) -> npt.NDArray[Any]:
-        """Return the most probable label of each question, [questions]."""
-        return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
+        Args:
+            X: questions: a list, an array, a Series, or a frame of one column.
+
+        Raises:
+            DataError: several columns, or a single question.
+            QuestionError: as for `classify`.
+        """
+        return self.score(question_list(X)).probabilities
+
+    def predict(self, X: QuestionsLike) -> npt.NDArray[Any]:
+        """Return the most probable label of each question, [questions]; `X` as for `predict_proba`."""
+        probabilities = self.predict_proba(X)  # first, since it says where a classifier was not fitted
+        return np.asarray(self.classes_[probabilities.argmax(axis=1)])

@@ -9,18 +9,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from subjectwise.errors import DataError
 from subjectwise.labels import LabelSet
-from subjectwise.records import EncodedQuestion, Explanation, Question, Scored, as_questions
+from subjectwise.records import EncodedQuestion, Question, Scored
 from subjectwise.score_based_classifier import ScoreBasedClassifier
+from subjectwise.text.question_list import question_list
 from subjectwise.types import Progress
+
+# How many words of a question it says that it reads.
+MOST_WORDS = 40
 
 
 class FakeClassifier(ScoreBasedClassifier):
     """Gives each text probabilities drawn from its hash.
 
     Args:
-        weights_sha256: of a model; another stands for another model.
+        sha256: of its weights and its description; another stands for another model.
         on_score: called with the texts of each batch before it is scored; may raise.
     """
 
@@ -31,18 +34,21 @@ class FakeClassifier(ScoreBasedClassifier):
     prior: Sequence[float] = (0.5, 0.25, 0.25)
     labels = LabelSet(("law", "math", "physics"))
 
-    def __init__(
-        self, weights_sha256: str = "one", on_score: Callable[[Sequence[str]], object] = lambda texts: None
-    ) -> None:
-        self.weights_sha256 = weights_sha256
+    def __init__(self, sha256: str = "one", on_score: Callable[[Sequence[str]], object] = lambda texts: None) -> None:
+        self.weights_sha256 = self._description = sha256
         self.on_score = on_score
+
+    @property
+    def description_sha256(self) -> str:
+        return self._description
 
     @property
     def classes_(self) -> npt.NDArray[Any]:  # type: ignore[override]
         return np.array(self.labels.names)
 
     def encode(self, questions: Sequence[Question]) -> list[EncodedQuestion]:
-        return [EncodedQuestion([], len(question.text.split())) for question in questions]
+        words = [len(question.text.split()) for question in questions]
+        return [EncodedQuestion([], min(count, MOST_WORDS), truncated=count > MOST_WORDS) for count in words]
 
     def score(
         self,
@@ -51,13 +57,11 @@ class FakeClassifier(ScoreBasedClassifier):
         encoded: Sequence[EncodedQuestion] | None = None,
         on_progress: Progress | None = None,
     ) -> Scored:
-        asked = as_questions(questions)
+        asked = question_list(questions)
         self.on_score([question.text for question in asked])
         drawn = np.array([list(_digest(question)[:3]) for question in asked], dtype=np.float64).reshape(-1, 3) + 1
-        return Scored(drawn / drawn.sum(axis=1, keepdims=True), np.ones(len(asked)))
-
-    def _write_sentence(self, explanation: Explanation) -> str:
-        raise DataError("This predictor writes no sentences.")
+        truncated = np.array([row.truncated for row in self.encode(asked)], dtype=np.bool_)
+        return Scored(drawn / drawn.sum(axis=1, keepdims=True), np.ones(len(asked)), truncated)
 
 
 def _digest(question: Question) -> bytes:

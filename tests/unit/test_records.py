@@ -1,7 +1,7 @@
 import pytest
 
 from subjectwise.errors import QuestionError
-from subjectwise.records import Prediction, Question, as_questions
+from subjectwise.records import Prediction, Question
 
 
 def test_text_is_stripped_and_composed() -> None:
@@ -35,13 +35,6 @@ def test_control_characters_become_spaces() -> None:
 def test_text_that_cannot_be_stored_is_replaced() -> None:
     assert Question("half \ud83d", ("\udcff",)) == Question("half \ufffd", ("\ufffd",))
     assert Question("whole \ud83d\ude00").text == "whole \U0001f600", "two halves in a row are a character"
-
-
-def test_the_question_that_cannot_be_read_is_numbered() -> None:
-    with pytest.raises(QuestionError, match="^Question 2: The question is empty"):
-        as_questions(["What is torque?", "", "What is a tort?"])
-    with pytest.raises(QuestionError, match="^The question is empty"):
-        as_questions([""])
 
 
 def test_the_limit_on_characters_does_not_speak_of_the_command_line() -> None:

@@ -1,122 +1,123 @@
-"""Answers to the rows of a file or stream, chunk by chunk. Knows no output file."""
+"""Answers made of scored rows: the prediction's fields and every other column of the row. Knows no file."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from pathlib import Path
 
-from subjectwise.data.column_names import find_column
-from subjectwise.data.read_table import iterate_rows, read_options
-from subjectwise.errors import DataError, QuestionError
-from subjectwise.records import ALWAYS_ONE, Decision, Prediction, Question, QuestionClassifier
-from subjectwise.types import JsonObject, Row
+import numpy as np
 
-# Rows that are read, sorted by length and answered together; what an interruption can lose.
-CHUNK = 512
+from subjectwise.bulk.score_rows import ScoredRow, chunks
+from subjectwise.data.cell_values import read_question
+from subjectwise.records import Decision, Prediction, Scored
+from subjectwise.statistics.calibration import correct_prior
+from subjectwise.statistics.thresholds import decide
+from subjectwise.types import FloatArray, Row
 
-# The keys of an answer. An input column of the same name is kept as `input_NAME`.
+# The keys of an answer, in their order.
 ANSWER_KEYS = (
     "question",
     "label",
     "score",
     "scores",
     "label_mass",
+    "in_scope",
     "best_label",
     "labels",
     "entropy",
+    "truncated",
     "error",
     "explanation",
 )
 
+# Such a column of the input gets one more `input_`, so that an answer hides none, however often it is classified again.
+_TAKEN = re.compile(f"(input_)*({'|'.join(ANSWER_KEYS)})")
+
 
 @dataclass(frozen=True)
-class BulkOptions:
-    """How the rows of a file are read and answered.
+class Answering:
+    """What makes answers of scored rows.
 
     Attributes:
-        question_column: "" for the first of the usual names.
-        options_column: "" for the first of the usual names.
-        with_options: whether the model is shown the answer options of a row.
+        labels: of the model, in the order of the probabilities.
+        question_column: of the input.
         decision: when to abstain, and whether to give several labels.
-        prior_correction: as for `QuestionClassifier.classify`; it looks at one chunk at a time.
-        keep_going: a row that cannot be read gets an `error` in place of an answer, and the run goes on.
-        explain: add its `explanation` to each answer.
+        explain: whether answers have explanations.
+        tells_scope: whether the model tells requests that belong to no label.
     """
 
-    question_column: str = ""
-    options_column: str = ""
-    with_options: bool = False
-    decision: Decision = ALWAYS_ONE
-    prior_correction: str = "none"
-    keep_going: bool = False
+    labels: tuple[str, ...]
+    question_column: str
+    decision: Decision
     explain: bool = False
+    tells_scope: bool = False
+
+    def answers(self, rows: Sequence[ScoredRow], corrected: FloatArray | None = None) -> list[Row]:
+        """Return the answers to `rows`, in their order.
+
+        Args:
+            rows: scored.
+            corrected: probabilities in place of the rows' own, [rows that have some, labels].
+        """
+        answered = [row for row in rows if not row.error]
+        scored = Scored(
+            probability_rows(answered, len(self.labels)) if corrected is None else corrected,
+            _column([row.label_mass for row in answered]),
+            np.array([row.truncated for row in answered], dtype=np.bool_),
+            _column([row.in_scope for row in answered]),
+        )
+        questions = [read_question(row.cells[self.question_column]) for row in answered]
+        predictions = iter(decide(questions, scored, self.labels, self.decision))
+        return [self._error(row) if row.error else self._answer(row, next(predictions)) for row in rows]
+
+    def header(self, columns: Sequence[str]) -> list[str]:
+        """Return the columns of answers to rows with `columns`, where there is no row to tell them by."""
+        requested = {"best_label": self.decision.may_abstain, "explanation": self.explain, "in_scope": self.tells_scope}
+        requested |= dict.fromkeys(("labels", "entropy"), self.decision.multi_label)
+        requested |= dict.fromkeys(("truncated", "error"), False)
+        others = [kept_name(name) for name in columns if name != self.question_column]
+        return [key for key in ANSWER_KEYS if requested.get(key, True)] + others
+
+    def _answer(self, row: ScoredRow, prediction: Prediction) -> Row:
+        explanation = {"explanation": row.explanation} if self.explain else {}
+        answer = {**prediction.to_dict(), "question": row.cells[self.question_column], **explanation}
+        return answer | self._others(row)
+
+    def _error(self, row: ScoredRow) -> Row:
+        unanswered: Row = dict.fromkeys(("label", "score", "scores", "label_mass"))
+        answer = {"question": row.cells.get(self.question_column), **unanswered, "error": row.error}
+        return answer | self._others(row)
+
+    def _others(self, row: ScoredRow) -> Row:
+        return {kept_name(name): value for name, value in row.cells.items() if name != self.question_column}
 
 
-def classify_rows(
-    classifier: QuestionClassifier, path: Path, options: BulkOptions = BulkOptions(), skip: int = 0
-) -> Iterator[list[Row]]:
-    """Yield the answers to the rows of `path`, in their order, one chunk at a time.
+def _column(values: Sequence[float | None]) -> FloatArray | None:
+    """Return one value per row, or None where the predictor has none."""
+    return None if None in values else np.array(values, dtype=np.float64)
 
-    An answer is the prediction's fields and every other column of its row.
 
-    Args:
-        classifier: which answers.
-        path: of a TXT, JSONL, CSV or parquet file, or "-" for standard input.
-        options: how rows are read and answered.
-        skip: how many rows to leave out at the start.
+def kept_name(name: str) -> str:
+    """Return the name under which an answer keeps a column of the input."""
+    return f"input_{name}" if _TAKEN.fullmatch(name) else name
+
+
+def probability_rows(rows: Sequence[ScoredRow], labels: int) -> FloatArray:
+    """Return the probabilities of rows that have some, [rows, labels]."""
+    return np.array([row.probabilities for row in rows], dtype=np.float64).reshape(-1, labels)
+
+
+def correct_rows(rows: Iterator[ScoredRow], how: str, prior: Sequence[float], labels: int) -> FloatArray:
+    """Return the corrected probabilities of all rows that have some, [rows, labels]: 8 bytes each.
 
     Raises:
-        DataError: a row cannot be read, and `options.keep_going` is off.
+        DataError: as for `correct_prior`, of which a single row is one.
     """
-    rows = iterate_rows(path, skip)
-    number = skip
-    location = "standard input" if str(path) == "-" else str(path)
-    while chunk := list(islice(rows, CHUNK)):
-        names = list(chunk[0])
-        question_name = find_column(names, "question", options.question_column, location)
-        options_name = find_column(names, "options", options.options_column, location, required=options.with_options)
-        questions: list[Question | str] = []
-        for row in chunk:
-            number += 1
-            try:
-                if question_name not in row:
-                    raise QuestionError(f"the row has no column {question_name!r}")
-                shown = read_options(row.get(options_name), "the row") if options.with_options else ()
-                questions.append(Question(row[question_name], shown))
-            except (QuestionError, DataError) as error:
-                if not options.keep_going:
-                    raise DataError(
-                        f"{location}, row {number}: {error} Use --keep-going to note it and go on."
-                    ) from error
-                questions.append(str(error))
-        readable = [question for question in questions if isinstance(question, Question)]
-        predictions = iter(
-            classifier.classify(readable, decision=options.decision, prior_correction=options.prior_correction)
-        )
-        answers = []
-        for row, question in zip(chunk, questions, strict=True):
-            if isinstance(question, Question):
-                explanation = {"explanation": classifier.explain(question).to_dict()} if options.explain else {}
-                answers.append(_answer(row, question_name, next(predictions)) | explanation)
-            else:
-                answers.append(_answer(row, question_name, question))
-        yield answers
+    parts = [probability_rows([row for row in chunk if not row.error], labels) for chunk in chunks(rows)]
+    return correct_prior(np.concatenate([np.zeros((0, labels)), *parts]), how, prior)
 
 
-def json_line(row: Row) -> str:
-    """Return one JSON line; dates and the like, which parquet has and JSON does not, as text."""
-    return json.dumps(row, ensure_ascii=False, default=str) + "\n"
-
-
-def _answer(row: Row, question_name: str, result: Prediction | str) -> JsonObject:
-    """Return the fields of a prediction, or of an error, and the other columns of the row."""
-    if isinstance(result, Prediction):
-        answer = {**result.to_dict(), "question": row[question_name]}
-    else:
-        unanswered = dict.fromkeys(("label", "score", "scores", "label_mass"))
-        answer = {"question": row.get(question_name), **unanswered, "error": result}
-    others = {key: value for key, value in row.items() if key != question_name}
-    return answer | {f"input_{key}" if key in ANSWER_KEYS else key: value for key, value in others.items()}
+def check_correction(how: str, prior: Sequence[float], labels: int) -> None:
+    """Raise DataError where `correct_prior` would do so for many rows, before they are scored."""
+    correct_prior(np.full((2, labels), 1 / labels), how, prior)

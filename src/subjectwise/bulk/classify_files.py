@@ -1,25 +1,69 @@
-"""A file of questions in, a file of answers out, as a run that continues after an interruption.
-
-Answers are collected as JSON lines in `.OUTPUT.part.jsonl`, which becomes the output at the end. What that part
-belongs to (input, model, settings) is kept beside it, so that no run continues with another's answers.
-"""
+"""A file or stream of questions in, answers out: chunk by chunk, or into a file by a run that can be interrupted."""
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Mapping
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
-from subjectwise.bulk.answer_rows import BulkOptions, classify_rows, json_line
-from subjectwise.bulk.write_answers import write_csv, write_parquet
-from subjectwise.errors import OutputError
+from subjectwise.bulk.answer_rows import Answering, check_correction, correct_rows
+from subjectwise.bulk.score_rows import BulkCounts, BulkOptions, chunks, open_input, score_rows
+from subjectwise.bulk.unfinished_run import UnfinishedRun
+from subjectwise.bulk.write_answers import check_output_format, write_answers
+from subjectwise.data.table_formats import is_stream
+from subjectwise.errors import DataError, OutputError
 from subjectwise.records import QuestionClassifier
-from subjectwise.types import JsonObject, Progress
-from subjectwise.utils.atomic_files import check_new, new_file, read_json, write_json, writing
+from subjectwise.statistics.calibration import check_prior_correction
+from subjectwise.types import FloatArray, Progress, Row
+from subjectwise.utils.atomic_files import check_new, new_file
 
-OUTPUT_FORMATS = (".jsonl", ".csv", ".parquet")
+
+def check_request(path: Path, output: Path | None, options: BulkOptions, csv_encoding: str = "utf-8") -> int | None:
+    """Refuse what cannot be done before a model is loaded for it; return the number of rows where it is known.
+
+    Raises:
+        DataError: the input is missing, cannot be read, or has no such column; or a prior is to be corrected without
+            an output file.
+        OutputError: the output exists, or has an unknown format.
+    """
+    check_prior_correction(options.prior_correction, 0)
+    if output is None:
+        _refuse_correction(options)
+    else:
+        check_output_format(output, csv_encoding)
+        if output.exists():
+            # What a run left that was killed at its very end is removed with the lock.
+            with suppress(OutputError), UnfinishedRun(output).locked():
+                pass
+        check_new(output)
+    return None if is_stream(path) else open_input(path, options).row_count
+
+
+def classify_rows(
+    classifier: QuestionClassifier, path: Path, options: BulkOptions = BulkOptions(), counts: BulkCounts | None = None
+) -> Iterator[list[Row]]:
+    """Yield the answers to the rows of `path`, in their order, one chunk at a time.
+
+    An answer is the prediction's fields and every other column of its row. Without a prior correction, which needs all
+    rows at once; see `classify_file`.
+
+    Args:
+        classifier: which answers.
+        path: of a TXT, JSONL, CSV or parquet file, or a stream; "-" for standard input.
+        options: how rows are read and answered.
+        counts: to which each chunk is added.
+
+    Raises:
+        DataError: the input cannot be read; or a row has no answer, and `options.keep_going` is off.
+    """
+    _refuse_correction(options)
+    source = open_input(path, options)
+    answering = _answering(classifier, source.question_column, options)
+    for rows in score_rows(classifier, source, options):
+        if counts:
+            counts.add(rows)
+        yield answering.answers(rows)
 
 
 def classify_file(
@@ -29,77 +73,76 @@ def classify_file(
     options: BulkOptions = BulkOptions(),
     *,
     run: Mapping[str, object],
+    csv_encoding: str = "utf-8",
     on_progress: Progress | None = None,
-) -> int:
-    """Classify the rows of `path` into `output` (JSONL, CSV or parquet by its extension); return their number.
+) -> BulkCounts:
+    """Classify the rows of `path` into `output`, a JSONL, CSV or parquet file by its extension.
+
+    An interrupted run continues where it stopped, when the same command is given again.
 
     Args:
         classifier: which answers.
         path: as for `classify_rows`.
         output: a new file.
         options: how rows are read and answered.
-        run: what else must be the same for an interrupted run to continue: model, settings.
+        run: what else must be the same for an interrupted run to continue; see `model_identity`.
+        csv_encoding: of a CSV file: utf-8, or utf-8-sig with the byte order mark that Excel needs.
         on_progress: called after each chunk with the number of its rows.
 
     Raises:
-        OutputError: the output exists, has an unknown format, cannot be written, or another run left its part there.
-        DataError: the input cannot be read.
+        OutputError: the output exists, has an unknown format, cannot be written, or has the part of another run.
+        DataError: the input cannot be read; or a row has no answer, and `options.keep_going` is off.
     """
-    suffix = output.suffix.lower()
-    if suffix not in OUTPUT_FORMATS:
-        raise OutputError(f"Cannot write {output}: unknown format. Use one of {', '.join(OUTPUT_FORMATS)}.")
-    check_new(output)
-    part = output.with_name(f".{output.name}.part.jsonl")
-    note = output.with_name(f".{output.name}.part.json")
-    with writing(output):
-        output.parent.mkdir(parents=True, exist_ok=True)
-    done = _open_part(part, note, {"input": _identity(path), **asdict(options), **run})
-    if done and on_progress:
-        on_progress(done)
-    with writing(part), part.open("a", encoding="utf-8") as stream:
-        for answers in classify_rows(classifier, path, options, skip=done):
-            stream.writelines(map(json_line, answers))
-            stream.flush()
-            os.fsync(stream.fileno())
-            done += len(answers)
+    check_output_format(output, csv_encoding)
+    unfinished = UnfinishedRun(output)
+    with unfinished.locked():
+        check_new(output)
+        # 1) Score all rows into the part. Decisions and corrections come later, and may change between two attempts.
+        source = open_input(path, options)
+        answering = _answering(classifier, source.question_column, options)
+        columns = {"question_column": source.question_column, "options_column": source.options_column}
+        depends_on = {**run, **columns, "with_options": options.with_options, "explain": options.explain}
+        counts = unfinished.resume(source, depends_on, options.keep_going)
+        if counts.rows and on_progress:
+            on_progress(counts.rows)
+        for rows in unfinished.append(score_rows(classifier, source, options)):
+            counts.add(rows)
             if on_progress:
-                on_progress(len(answers))
-    with writing(output):
-        if suffix == ".jsonl":
-            part.replace(output)
-        else:
-            with new_file(output) as temporary:
-                (write_csv if suffix == ".csv" else write_parquet)(part, temporary)
-            part.unlink()
-        note.unlink(missing_ok=True)
-    return done
+                on_progress(len(rows))
+        # 2) Make answers of them.
+        corrected: FloatArray | None = None
+        if options.prior_correction != "none":
+            corrected = correct_rows(
+                unfinished.rows(), options.prior_correction, classifier.prior, len(answering.labels)
+            )
+        with new_file(output) as temporary:
+            write_answers(
+                partial(_answers, unfinished, answering, corrected), temporary, output.suffix.lower(),
+                answering.header(source.header), answering.labels, csv_encoding,
+            )  # fmt: skip
+            unfinished.finish()
+        unfinished.remove()
+    return counts
 
 
-def _identity(path: Path) -> list[object]:
-    """Return what tells an input from another: path, size and time. Standard input is taken on trust."""
-    if str(path) == "-" or not path.is_file():
-        return [str(path)]
-    facts = path.stat()
-    return [str(path.absolute()), facts.st_size, facts.st_mtime_ns]
+def _refuse_correction(options: BulkOptions) -> None:
+    """Raise DataError where answers are wanted before all rows are known, on which they would depend."""
+    if options.prior_correction != "none":
+        raise DataError("--prior-correction needs --output: the mix of subjects is estimated over all rows.")
 
 
-def _open_part(part: Path, note: Path, run: JsonObject) -> int:
-    """Return the number of whole answers that an earlier run of the same kind left; cut off a half-written one."""
-    with writing(part):
-        if not part.is_file():
-            write_json(note, run)
-            return 0
-    if not note.is_file() or read_json(note, OutputError) != json.loads(json.dumps(run)):
-        raise OutputError(
-            f"{part} was left by a run with another input, model or setting; remove it, or use another --output."
-        )
-    done = whole = 0
-    with part.open("rb") as stream:
-        for line in stream:
-            if not line.endswith(b"\n"):
-                break
-            done += 1
-            whole += len(line)
-    with writing(part):
-        os.truncate(part, whole)
-    return done
+def _answering(classifier: QuestionClassifier, question_column: str, options: BulkOptions) -> Answering:
+    labels = classifier.labels.names
+    tells_scope = classifier.min_in_scope is not None
+    options.decision.check(labels, tells_scope)
+    check_correction(options.prior_correction, classifier.prior, len(labels))
+    return Answering(labels, question_column, options.decision, options.explain, tells_scope)
+
+
+def _answers(unfinished: UnfinishedRun, answering: Answering, corrected: FloatArray | None) -> Iterator[Row]:
+    """Yield the answers to all scored rows."""
+    used = 0
+    for rows in chunks(unfinished.rows()):
+        count = sum(not row.error for row in rows)
+        yield from answering.answers(rows, None if corrected is None else corrected[used : used + count])
+        used += count

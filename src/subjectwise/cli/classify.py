@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -12,6 +13,7 @@ import typer
 from subjectwise.cli.options import (
     AsJsonLines,
     BaseName,
+    Delimiter,
     Device,
     Dtype,
     Engine,
@@ -21,9 +23,11 @@ from subjectwise.cli.options import (
     QuestionColumn,
     confidence_for_accuracy,
     load_classifier,
+    own_min_in_scope,
+    read_min_in_scope,
     read_questions,
 )
-from subjectwise.cli.output import prediction_json, prediction_text, print_explanation
+from subjectwise.cli.output import json_text, prediction_json, prediction_text, print_counts, print_explanation
 
 
 def classify(
@@ -48,6 +52,13 @@ def classify(
         str,
         typer.Option(help="Abstain below the confidence that reached this accuracy on validation rows: 0.95 or 0.99."),
     ] = "",
+    min_in_scope: Annotated[
+        str,
+        typer.Option(
+            help="Answer `abstain` where the probability of belonging to any label is lower; auto for the model's own "
+            "minimum, which few questions are below."
+        ),
+    ] = "",
     multi_label: Annotated[bool, typer.Option("--multi-label", help="Give several labels where unsure.")] = False,
     prior_correction: Annotated[
         str,
@@ -61,8 +72,12 @@ def classify(
     ] = False,
     question_column: QuestionColumn = "",
     options_column: OptionsColumn = "",
+    delimiter: Delimiter = "",
+    csv_encoding: Annotated[
+        str, typer.Option(help="Of a CSV output: utf-8, or utf-8-sig with the byte order mark that Excel needs.")
+    ] = "utf-8",
     keep_going: Annotated[
-        bool, typer.Option("--keep-going", help="Note a row that cannot be read in its answer, and go on.")
+        bool, typer.Option("--keep-going", help="Note a row without an answer as its `error`, and go on.")
     ] = False,
     device: Device = "auto",
     dtype: Dtype = "auto",
@@ -76,11 +91,20 @@ def classify(
     A file: `subjectwise classify --input questions.csv --output subjects.jsonl`
 
     Labels of your own: `subjectwise classify --labels labels.yaml "Where is my parcel?"`
+
+    An answer has `truncated` where the question was longer than the model reads, so that its middle was cut out.
+    A run that was stopped continues when the same command is given again.
     """
+    from subjectwise.bulk.classify_files import check_request, classify_file, classify_rows
+    from subjectwise.bulk.score_rows import BulkCounts, BulkOptions
+    from subjectwise.bulk.unfinished_run import model_identity
+    from subjectwise.data.csv_rows import read_delimiter
     from subjectwise.errors import QuestionError, SubjectwiseError
     from subjectwise.models.devices import Compute
     from subjectwise.records import Decision
+    from subjectwise.utils.progress import progress_bar
 
+    # 1) Refuse what cannot be done, before the model is loaded for it.
     if bool(questions) == bool(input_file):
         raise SubjectwiseError("Give either questions or --input FILE; see 'subjectwise classify --help'.")
     if output is not None and not input_file:
@@ -92,9 +116,18 @@ def classify(
         raise SubjectwiseError("--prior-correction needs --input; a single question has no mix of subjects.")
     if min_confidence and min_accuracy:
         raise SubjectwiseError("Give --min-confidence or --min-accuracy, not both.")
+    in_scope = read_min_in_scope(min_in_scope)
+    path = Path(input_file)
+    options = BulkOptions(
+        question_column, options_column, read_delimiter(delimiter), with_options,
+        prior_correction=prior_correction, keep_going=keep_going, explain=explain,
+    )  # fmt: skip
+    rows = check_request(path, output, options, csv_encoding) if input_file else None
+    # 2) Answer on the screen.
     classifier = load_classifier(model, labels, base, Compute(device, dtype, engine))
     minimum = confidence_for_accuracy(classifier, min_accuracy) if min_accuracy else min_confidence
-    decision = Decision(minimum, multi_label)
+    in_scope = own_min_in_scope(classifier) if in_scope is None else in_scope
+    decision = Decision(minimum, multi_label, in_scope)
     if asked:
         for question, prediction in zip(asked, classifier.classify(asked, decision=decision), strict=True):
             explanation = classifier.explain(question) if explain else None
@@ -102,31 +135,24 @@ def classify(
                 reason = {"explanation": explanation.to_dict()} if explanation else {}
                 typer.echo(json.dumps(prediction_json(prediction, top_k) | reason))
             else:
-                typer.echo(prediction_text(prediction, top_k))
+                typer.echo(prediction_text(prediction, top_k, classifier.min_in_scope))
                 if explanation:
                     print_explanation(explanation)
         return
-
-    from subjectwise.bulk.answer_rows import BulkOptions, classify_rows, json_line
-    from subjectwise.bulk.classify_files import classify_file
-    from subjectwise.data.read_table import known_row_count
-    from subjectwise.utils.progress import progress_bar
-
-    path = Path(input_file)
-    shown = with_options or classifier.reads_options
-    options = BulkOptions(
-        question_column, options_column, shown, decision, prior_correction, keep_going=keep_going, explain=explain
-    )
+    options = replace(options, with_options=with_options or classifier.reads_options, decision=decision)
+    counts = BulkCounts()
     if output is None:
-        for answers in classify_rows(classifier, path, options):
-            sys.stdout.writelines(map(json_line, answers))
+        for answers in classify_rows(classifier, path, options, counts):
+            sys.stdout.writelines(f"{json_text(answer)}\n" for answer in answers)
             sys.stdout.flush()
+        print_counts(counts)
         return
-    with progress_bar("Classifying", known_row_count(path), "questions") as bar:
-        rows = classify_file(
-            classifier, path, output, options,
-            run={"model": model, "base": base, "labels": list(classifier.labels), "dtype": dtype, "engine": engine},
-            on_progress=bar.update,
+    # 3) Or into a file.
+    with progress_bar("Classifying", rows, "questions") as bar:
+        counts = classify_file(
+            classifier, path, output, options, csv_encoding=csv_encoding,
+            run=model_identity(classifier, model, base, dtype, engine), on_progress=bar.update,
         )  # fmt: skip
-    result = {"output": str(output), "rows": rows}
-    typer.echo(json.dumps(result) if as_json else f"{rows:,} questions classified in {output}")
+    result = {"output": str(output), "rows": counts.rows}
+    print_counts(counts)
+    typer.echo(json.dumps(result) if as_json else f"{counts.rows:,} questions classified in {output}")

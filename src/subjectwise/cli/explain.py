@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from subjectwise.cli.options import AsJsonLines, BaseName, Device, Dtype, Engine, load_classifier, read_questions
-from subjectwise.cli.output import print_explanation
+from subjectwise.cli.output import json_text, print_explanation
 
 
 def explain(
@@ -39,7 +38,7 @@ def explain(
     for question in asked:
         explanation = classifier.explain(question, sentence=sentence, rounds=rounds)
         if as_json:
-            typer.echo(json.dumps(explanation.to_dict(), ensure_ascii=False))
+            typer.echo(json_text(explanation.to_dict()))
         else:
             typer.echo(f"{explanation.label}, {explanation.score:.1%}")
             print_explanation(explanation)

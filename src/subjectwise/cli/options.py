@@ -19,6 +19,7 @@ BaseName = Annotated[str, typer.Option(help="Where the base is, if not where the
 LabelFile = Annotated[Path | None, typer.Option(help="YAML file of your own labels, for zero-shot:BASE (embedded).")]
 QuestionColumn = Annotated[str, typer.Option(help="Question column; detected if it has a common name.")]
 OptionsColumn = Annotated[str, typer.Option(help="Column of the answer options, a list.")]
+Delimiter = Annotated[str, typer.Option(help="Between the cells of CSV: one character, or \\t for a tab. [default: ,]")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:0 or mps.")]
 Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
 Engine = Annotated[str, typer.Option(help="pytorch, or openvino: faster on a CPU, slower to start.")]
@@ -33,10 +34,11 @@ def read_questions(arguments: Sequence[str]) -> list[Question]:
         QuestionError: one of them cannot be read; where it is too long it may be a file, for which there is --input.
     """
     from subjectwise.errors import QuestionError
-    from subjectwise.records import MAX_CHARACTERS, as_questions
+    from subjectwise.records import MAX_CHARACTERS
+    from subjectwise.text.question_list import question_list
 
     try:
-        return as_questions(arguments)
+        return question_list(arguments)
     except QuestionError as error:
         if max(map(len, arguments)) <= MAX_CHARACTERS:
             raise
@@ -60,6 +62,34 @@ def load_classifier(model: str, labels: Path | None, base: str, compute: Compute
     if classifier.warning:
         typer.echo(f"Warning: {classifier.warning}", err=True)
     return classifier
+
+
+def read_min_in_scope(text: str) -> float | None:
+    """Return the minimum that was typed, 0 for none, None for the model's own (`auto`).
+
+    Raises:
+        SubjectwiseError: it is not a number from 0 to 1.
+    """
+    from subjectwise.errors import SubjectwiseError
+
+    if text == "auto":
+        return None
+    try:
+        minimum = float(text or 0)
+    except ValueError:
+        minimum = -1.0
+    if not 0 <= minimum <= 1:
+        raise SubjectwiseError(f"--min-in-scope is {text!r}; give a number from 0 to 1, or auto.")
+    return minimum
+
+
+def own_min_in_scope(classifier: QuestionClassifier) -> float:
+    """Return the model's own minimum; raise SubjectwiseError where it has none."""
+    from subjectwise.errors import SubjectwiseError
+
+    if classifier.min_in_scope is None:
+        raise SubjectwiseError("This model does not tell requests that belong to no label; leave --min-in-scope out.")
+    return classifier.min_in_scope
 
 
 def confidence_for_accuracy(classifier: QuestionClassifier, accuracy: str) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 import typer
 
 if TYPE_CHECKING:
+    from subjectwise.bulk.score_rows import BulkCounts
     from subjectwise.records import Evidence, Explanation, Prediction
     from subjectwise.types import JsonObject
 
@@ -24,23 +26,48 @@ def typed_command(context: typer.Context) -> str:
     return shlex.join(["subjectwise", *arguments])
 
 
+def json_text(content: object) -> str:
+    """Return `content` as one line of JSON that standard output can show: with escapes where it lacks a character."""
+    text = json.dumps(content, ensure_ascii=False, default=str)
+    return text if _can_show(text) else json.dumps(content, default=str)
+
+
+def _can_show(text: str) -> bool:
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def prediction_json(prediction: Prediction, top_k: int) -> JsonObject:
     """Return an answer with its `top_k` most probable labels."""
     top = [{"label": label, "score": score} for label, score in prediction.top(top_k)]
     return prediction.to_dict() | {"top": top}
 
 
-def prediction_text(prediction: Prediction, top_k: int) -> str:
-    """Return an answer as lines of text, one per label with a bar as long as its probability."""
+def prediction_text(prediction: Prediction, top_k: int, min_in_scope: float | None = None) -> str:
+    """Return an answer as lines of text, one per label with a bar as long as its probability.
+
+    Args:
+        prediction: the answer.
+        top_k: how many labels to show.
+        min_in_scope: below this `in_scope` a line says that the question belongs to no label.
+    """
     from subjectwise.records import ABSTAIN
 
     lines = [prediction.question if len(prediction.question) <= 100 else prediction.question[:97] + "..."]
     if prediction.label == ABSTAIN:
-        lines.append("  abstain: the best answer is below the minimum")
+        lines.append("  abstain: below the minimum")
     elif len(prediction.labels) > 1:
         lines.append(f"  unsure, one of: {', '.join(prediction.labels)}")
+    if prediction.in_scope is not None and prediction.in_scope < (min_in_scope or 0):
+        lines.append(f"  probably none of the labels: {prediction.in_scope:.1%} that it belongs to any")
+    if prediction.truncated:
+        lines.append("  longer than the model reads: its middle was cut out")
+    bar = "█" if _can_show("█") else "#"
     for label, score in prediction.top(top_k):
-        lines.append(f"  {label:<18} {score:6.1%}  {'█' * round(score * 30)}")
+        lines.append(f"  {label:<18} {score:6.1%}  {bar * round(score * 30)}")
     return "\n".join(lines) + "\n"
 
 
@@ -66,6 +93,17 @@ def print_explanation(explanation: Explanation) -> None:
     if explanation.sentence:
         console.print(Text(f"  {explanation.sentence}"))
     console.print()
+
+
+def print_counts(counts: BulkCounts) -> None:
+    """Print on standard error which rows of a file did not get what a reader expects."""
+    for count, note in (
+        (counts.unanswered, "without an answer; `error` in the output says why"),
+        (counts.truncated, "longer than the model reads; its middle was cut out, and it has `truncated`"),
+        (counts.replaced, "with characters that cannot be stored; each is now \ufffd"),
+    ):
+        if count:
+            typer.echo(f"Note: {count:,} row{'s' * (count > 1)} {note}.", err=True)
 
 
 def _weights_text(items: Sequence[Evidence], *, runner_up: bool) -> str:

@@ -97,7 +97,8 @@ def evaluate(
     labels = [str(label) for label in predictor.classes_]
     unknown = sorted({example.label for example in examples} - set(labels))
     if unknown:
-        raise DataError(f"The data has the label {unknown[0]!r}, which {name or 'the predictor'} does not know.")
+        meant = f"; did you mean {nearest!r}?" if (nearest := predictor.labels.nearest(unknown[0])) else "."
+        raise DataError(f"The data has the label {unknown[0]!r}, which {name or 'the predictor'} does not know{meant}")
     missing = sorted(set(labels) - {example.label for example in examples})
     if missing and not allow_missing:
         raise DataError(

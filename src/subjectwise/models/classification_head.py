@@ -124,9 +124,7 @@ class HeadScorer:
         tokens = tokens.to(inner.device)
         mask = (torch.arange(width, device=inner.device)[None] < lengths[:, None]).long()  # [rows, width]
         if self._is_encoder:
-            # Of the class and not of the model, whose own `forward` is the loss while it is trained.
-            forward: Any = type(inner).forward  # type: ignore[attr-defined]
-            outputs: Tensor = forward(inner, input_ids=tokens, attention_mask=mask).logits
+            outputs: Tensor = inner(input_ids=tokens, attention_mask=mask).logits
             return outputs.float()
         hidden = inner.base_model(input_ids=tokens, attention_mask=mask, use_cache=False).last_hidden_state
         pooled = hidden[torch.arange(len(rows), device=inner.device), self.pooled_positions(lengths, width)]

@@ -28,10 +28,13 @@ class LabelLogProbs:
     Attributes:
         log_probs: normalised over the labels, [questions, labels].
         label_mass: the probability of any label at all before normalising, [questions], 0 to 1.
+        in_scope: the log-odds of any label against the answer for requests that belong to none, [questions]; None
+            where the model does not have that answer.
     """
 
     log_probs: FloatArray
     label_mass: FloatArray
+    in_scope: FloatArray | None = None
 
 
 class Scorer(Protocol):
@@ -65,7 +68,7 @@ class LabelScorer:
         self, model: LanguageModel, prompt: Prompt, engine: str = PYTORCH, precision: torch.dtype | None = None
     ) -> None:
         self.prompt = prompt
-        self.trie = LabelTrie(prompt.label_ids, prompt.end_ids)
+        self.trie = LabelTrie(prompt.answer_ids, prompt.end_ids)
         self.engine = make_engine(engine, model, prompt.prefix_ids, precision)
 
     @property
@@ -79,19 +82,25 @@ class LabelScorer:
 
     def score(self, encoded: Sequence[EncodedQuestion], on_progress: Progress | None = None) -> LabelLogProbs:
         """Return the log-probabilities of the labels, [questions, labels]."""
-        return score_rows(self.engine, [question.ids for question in encoded], self.trie, on_progress)
+        rows = [question.ids for question in encoded]
+        return score_rows(self.engine, rows, self.trie, on_progress, len(self.labels))
 
 
 def score_rows(
-    engine: Engine, rows: Sequence[Sequence[int]], trie: LabelTrie, on_progress: Progress | None = None
+    engine: Engine,
+    rows: Sequence[Sequence[int]],
+    trie: LabelTrie,
+    on_progress: Progress | None = None,
+    labels: int | None = None,
 ) -> LabelLogProbs:
     """Score every row.
 
     Args:
         engine: around a loaded model.
         rows: token ids, read in batches of similar length and answered in the given order.
-        trie: of the labels.
+        trie: of the answers.
         on_progress: called after each batch with the number of its rows.
+        labels: as for `normalise`.
     """
     summed = np.empty((len(rows), len(trie.paths)))
     extra = len(trie.tree.ids)
@@ -104,14 +113,18 @@ def score_rows(
         summed[batch] = trie.sum_paths(log_probs)
         if on_progress:
             on_progress(len(batch))
-    return normalise(summed)
+    return normalise(summed, labels)
 
 
-def normalise(summed: FloatArray) -> LabelLogProbs:
+def normalise(summed: FloatArray, labels: int | None = None) -> LabelLogProbs:
     """Normalise over the label set; return log-probabilities and the total probability of the labels.
 
     Args:
-        summed: log-probability of each label, [questions, labels].
+        summed: log-probability of each answer, [questions, answers].
+        labels: how many of the answers, from the first, are labels, None for all; one more is that for requests that
+            belong to no label.
     """
-    total = np.logaddexp.reduce(summed, axis=1)
-    return LabelLogProbs(summed - total[:, None], np.minimum(np.exp(total), 1.0))
+    labels = summed.shape[1] if labels is None else labels
+    total = np.logaddexp.reduce(summed[:, :labels], axis=1)
+    in_scope = total - summed[:, labels] if summed.shape[1] > labels else None
+    return LabelLogProbs(summed[:, :labels] - total[:, None], np.minimum(np.exp(total), 1.0), in_scope)

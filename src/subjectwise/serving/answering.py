@@ -68,7 +68,7 @@ async def answer_questions(
     async with queue.accept(questions, further, options.whole) as request:
         labels = list(request.model.labels)
         try:
-            options.decision.check_labels(labels)
+            options.decision.check(labels, request.model.classifier.min_in_scope is not None)
         except DataError as error:
             raise Refusal(str(error)) from error
         scored = await request.score(questions)

@@ -23,7 +23,7 @@ def apply_temperature(log_probs: FloatArray, temperature: float) -> FloatArray:
     return np.asarray(scaled / scaled.sum(axis=1, keepdims=True))
 
 
-def fit_temperature(log_probs: FloatArray, truth: IntArray) -> float:
+def fit_temperature(log_probs: FloatArray, truth: IntArray, weights: FloatArray | None = None) -> float:
     """Return the temperature, 0.05 to 20, of lowest NLL on validation rows (Guo et al. 2017).
 
     NLL is convex in 1/temperature, so a golden-section search over it finds the minimum.
@@ -32,7 +32,7 @@ def fit_temperature(log_probs: FloatArray, truth: IntArray) -> float:
     def loss(inverse: float) -> float:
         scaled = log_probs * inverse
         chosen = scaled[np.arange(len(truth)), truth]
-        return float((np.logaddexp.reduce(scaled, axis=1) - chosen).mean())
+        return float(np.average(np.logaddexp.reduce(scaled, axis=1) - chosen, weights=weights))
 
     low, high = 1 / 20.0, 1 / 0.05
     golden = (np.sqrt(5) - 1) / 2

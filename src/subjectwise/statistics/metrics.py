@@ -61,8 +61,13 @@ def macro_f1(probabilities: FloatArray, truth: IntArray) -> float:
 
 def nll(probabilities: FloatArray, truth: IntArray) -> float:
     """Return the mean negative log-likelihood of the truth, in nats; probabilities below 1e-15 count as 1e-15."""
+    return float(nll_of_rows(probabilities, truth).mean())
+
+
+def nll_of_rows(probabilities: FloatArray, truth: IntArray) -> FloatArray:
+    """Return the negative log-likelihood of each row's truth, [rows]."""
     chosen = probabilities[np.arange(len(truth)), truth]
-    return float(-np.log(np.maximum(chosen, 1e-15)).mean())
+    return np.asarray(-np.log(np.maximum(chosen, 1e-15)))
 
 
 def brier(probabilities: FloatArray, truth: IntArray) -> float:

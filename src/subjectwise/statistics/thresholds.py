@@ -58,15 +58,20 @@ def decide(
         scored: their probabilities.
         labels: names of the columns.
         decision: when to abstain, and whether to give several labels.
+
+    Raises:
+        DataError: as for `Decision.check`.
     """
     if not len(questions):
         return []
+    decision.check(labels, scored.in_scope is not None)
     probabilities = scored.probabilities
     likely, entropy = likely_labels(probabilities), normalised_entropy(probabilities)
     predictions = []
     for number, (question, row) in enumerate(zip(questions, probabilities, strict=True)):
         best, score = labels[int(row.argmax())], float(row.max())
-        abstains = score < decision.min_confidence
+        in_scope = None if scored.in_scope is None else float(scored.in_scope[number])
+        abstains = score < decision.min_confidence or (in_scope is not None and in_scope < decision.min_in_scope)
         several = decision.multi_label and not abstains
         predictions.append(
             Prediction(
@@ -75,10 +80,11 @@ def decide(
                 score=score,
                 scores=dict(zip(labels, map(float, row), strict=True)),
                 label_mass=None if scored.label_mass is None else float(scored.label_mass[number]),
-                best_label=best if decision.min_confidence else "",
+                best_label=best if decision.may_abstain else "",
                 labels=tuple(labels[index] for index in likely[number]) if several else (),
                 entropy=float(entropy[number]) if decision.multi_label else None,
                 truncated=scored.truncated is not None and bool(scored.truncated[number]),
+                in_scope=in_scope,
             )
         )
     return predictions

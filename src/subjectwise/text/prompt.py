@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from subjectwise.errors import BaseModelError
+from subjectwise.errors import BaseModelError, DataError
 from subjectwise.labels import LabelSet
 from subjectwise.recipe import PromptSettings
-from subjectwise.records import EncodedQuestion, Question
+from subjectwise.records import OUT_OF_SCOPE, EncodedQuestion, Question
 from subjectwise.text.question_text import cut_row, question_text
 from subjectwise.text.spelling import SpellingCorrector
 from subjectwise.types import Tokenizer
@@ -76,6 +76,18 @@ def instruction_template(
     return _DESCRIBED.replace("{examples}", examples).replace("{labels}", listed)
 
 
+def label_shots(labels: LabelSet) -> list[tuple[str, str]] | None:
+    """Return the labels' examples for the prompt: the first of each label, then the second …; None without any."""
+    most = max(map(len, labels.examples.values()), default=0)
+    shots = [
+        (labels.examples[name][turn], name)
+        for turn in range(most)
+        for name in labels
+        if turn < len(labels.examples.get(name, ()))
+    ]
+    return shots or None
+
+
 class Prompt:
     """Encodes questions as token ids for one tokenizer, label set and style.
 
@@ -91,10 +103,12 @@ class Prompt:
         prefix: the text before the boundary, as it is saved with the model.
         prefix_ids: its token ids, with the tokenizer's own beginning-of-text token where it has one.
         label_ids: token ids of each label as an answer, in label order.
+        answer_ids: the same, and those of the answer for requests that belong to no label, where the model has it.
         end_ids: the end-of-answer token, at most one.
 
     Raises:
         BaseModelError: the base has no chat template, or its tokenizer merges the prompt with what follows it.
+        DataError: a label is called as the answer for requests that belong to no label.
     """
 
     def __init__(
@@ -116,7 +130,8 @@ class Prompt:
         self.prefix, self._lead = self._cut_prefix(head)
         self.prefix_ids: list[int] = self._ids(self.prefix, start=True) if self.prefix else []
         self._cuts_whole = not self._boundary_holds(self.prefix, self._lead)
-        self.label_ids = self._encode_labels()
+        answers = self._encode_answers()
+        self.label_ids, self.answer_ids = answers[: len(labels)], answers
         end = tokenizer.eos_token_id
         self.end_ids: list[int] = [] if end is None else [int(end)]
 
@@ -183,17 +198,20 @@ class Prompt:
                 raise BaseModelError("This base's tokenizer merges the prompt with the question; use another base.")
         return [row[size:] for row in rows]
 
-    def _encode_labels(self) -> list[list[int]]:
-        """Return the ids of each label after the prompt: what the whole has beyond the prompt alone."""
+    def _encode_answers(self) -> list[list[int]]:
+        """Return the ids of each answer after the prompt: what the whole has beyond the prompt alone."""
+        names = [*self.labels, *([OUT_OF_SCOPE] if self.settings.out_of_scope else [])]
+        if names.count(OUT_OF_SCOPE) > 1:
+            raise DataError(f"A label is called {OUT_OF_SCOPE!r}, as requests that belong to no label are; rename it.")
         anchor = self._lead + "What is it?" + self._suffix
         alone = self._ids(self.prefix + anchor, start=True)
-        label_ids: list[list[int]] = []
-        for label in self.labels:
+        answer_ids: list[list[int]] = []
+        for label in names:
             whole = self._ids(self.prefix + anchor + self.labels.answer(label), start=True)
             if whole[: len(alone)] != alone or len(whole) == len(alone):
                 raise BaseModelError(f"This base's tokenizer merges the label {label!r} with the prompt.")
-            label_ids.append(whole[len(alone) :])
-        return label_ids
+            answer_ids.append(whole[len(alone) :])
+        return answer_ids
 
     def _ids(self, text: str, start: bool = False) -> list[int]:
         """Return the ids of `text`; at the `start` of a prompt with the special tokens that belong there."""

@@ -1,20 +1,25 @@
-"""Which rows an epoch puts into which batch, and in which order. Knows lengths; knows no tokens and no model."""
+"""Which rows an epoch puts into which batch, in which order and process. Knows lengths; knows no tokens, no model."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import cycle, islice
 
 import numpy as np
 
 from subjectwise.training.training_rows import RowView
-from subjectwise.types import IntArray
+from subjectwise.types import FloatArray, IntArray
 
 
 class LengthBatches:
     """Batches of rows of similar length, in an order that the seed and the epoch alone decide.
 
-    Rows are shuffled, sorted by length within stretches of 32 batches, and the batches shuffled. Each epoch draws
-    again which rows are shown with their options, in which of those views, and which are shown with noise.
+    Rows are shuffled, sorted by length within stretches of 32 batches, and the batches shuffled; a batch with fewer
+    rows than the others stays last. Each epoch draws again which rows are shown with their options, in which of those
+    views, and which are shown with noise.
+
+    Several processes take turns: together they show every row, and each has the same number of batches, for which the
+    epoch's first batches are shown again at its end where their number asks for it.
 
     Args:
         lengths: tokens of each row in each view, [views, rows].
@@ -22,36 +27,57 @@ class LengthBatches:
         options_share: the share of the rows shown with their options.
         seed: of the order.
         noisy_share: the share of the rows shown with noise.
+        weights: how often an epoch shows each row on average, [rows]; None for once.
+        rank: the process whose batches these are.
+        processes: how many there are.
     """
 
-    drop_last = False  # accelerate asks
-
     def __init__(
-        self, lengths: IntArray, batch_size: int, options_share: float, seed: int, noisy_share: float = 0.0
+        self,
+        lengths: IntArray,
+        batch_size: int,
+        options_share: float,
+        seed: int,
+        noisy_share: float = 0.0,
+        *,
+        weights: FloatArray | None = None,
+        rank: int = 0,
+        processes: int = 1,
     ) -> None:
         self.lengths, self.batch_size, self.seed, self.epoch = lengths, batch_size, seed, 0
         self.options_share, self.noisy_share = options_share, noisy_share
+        self.weights = None if weights is None or bool(np.all(weights == 1)) else weights
+        self.shown = int(lengths.shape[1]) if self.weights is None else round(float(self.weights.sum()))
+        self.rank, self.processes = rank, processes
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch whose order is drawn next."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return -(-int(self.lengths.shape[1]) // self.batch_size)
+        batches = -(-self.shown // self.batch_size)
+        return -(-batches // self.processes)
 
     def __iter__(self) -> Iterator[list[RowView]]:
+        needed = len(self) * self.processes
+        return islice(cycle(self._whole_epoch()), self.rank, needed, self.processes)
+
+    def _whole_epoch(self) -> list[list[RowView]]:
+        """Return the batches of all processes."""
         generator = np.random.default_rng([self.seed, self.epoch])
         views, rows = self.lengths.shape
         shown = generator.random(rows) < self.options_share
         view = np.where(shown, generator.integers(1, views, size=rows), 0)
         lengths = self.lengths[view, np.arange(rows)]
         order = generator.permutation(rows)
+        if self.weights is not None:
+            order = _systematic_sample(order, self.weights, self.shown, generator)
         # Drawn only where there is noise, so that a run without it has the batches that it always had.
         drawn = generator.random(rows) if self.noisy_share else np.ones(rows)
         noisy = np.asarray(drawn < self.noisy_share)
         batches: list[list[RowView]] = []
         # Only the last stretch may end in a short batch, so that every epoch has the same number of batches.
-        for start in range(0, rows, 32 * self.batch_size):
+        for start in range(0, self.shown, 32 * self.batch_size):
             stretch = order[start : start + 32 * self.batch_size]
             stretch = stretch[np.argsort(-lengths[stretch], kind="stable")]
             batches += [
@@ -61,5 +87,12 @@ class LengthBatches:
                 ]
                 for i in range(0, len(stretch), self.batch_size)
             ]
-        for index in generator.permutation(len(batches)):
-            yield batches[index]
+        full = self.shown // self.batch_size
+        return [batches[index] for index in generator.permutation(full)] + batches[full:]
+
+
+def _systematic_sample(order: IntArray, weights: FloatArray, size: int, generator: np.random.Generator) -> IntArray:
+    """Return `size` rows, each as often as its weight says, rounded up or down, in a random order."""
+    ends = np.cumsum(weights[order]) * size / weights.sum()
+    drawn = np.searchsorted(ends, np.arange(size) + generator.random(), side="right")
+    return np.asarray(generator.permutation(order[np.minimum(drawn, len(order) - 1)]))

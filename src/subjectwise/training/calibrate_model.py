@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,18 +11,22 @@ import numpy as np
 from subjectwise.data.protocols import SPLIT_NAMES
 from subjectwise.data.split import SplitFolder
 from subjectwise.errors import DataError, ModelFolderError
+from subjectwise.models.base_info import remember_base
 from subjectwise.models.devices import AUTO, Compute
-from subjectwise.models.label_scores import LabelLogProbs, Scorer
 from subjectwise.models.model_config import ModelConfig, read_config, write_config
 from subjectwise.models.model_folder import load_model
 from subjectwise.publish.model_card import write_card
-from subjectwise.records import Example, show_options
 from subjectwise.statistics.calibration import apply_temperature, fit_temperature
 from subjectwise.statistics.metrics import MEASURES
+from subjectwise.statistics.scope import ScopeCalibration, fit_scope
 from subjectwise.statistics.thresholds import find_thresholds
 from subjectwise.text.spelling import count_words
-from subjectwise.types import IntArray, JsonObject
-from subjectwise.utils.progress import progress_bar
+from subjectwise.training.validation import ValidationScores, score_examples
+from subjectwise.types import FloatArray, JsonObject
+
+# With fewer validation rows the temperature and the thresholds are guesses: of 100 rows that are all right, the error
+# rate may still be 3 % (the upper bound of a 95 % interval).
+ENOUGH_ROWS = 100
 
 
 def calibrate(
@@ -37,8 +40,8 @@ def calibrate(
 ) -> ModelConfig:
     """Fit temperature, thresholds and prior of a model folder on a split folder, and write them.
 
-    The saved model is scored by the path that answers. Of the training rows only the labels are counted, and the words
-    where `spelling` turns spelling correction on.
+    The saved model is scored by the path that answers. Of the training rows the words alone are read, where `spelling`
+    turns spelling correction on.
 
     Args:
         folder: the model folder.
@@ -59,28 +62,46 @@ def calibrate(
         raise DataError(f"{data.path} has other labels than {folder}; give a split with the same labels.")
     if spelling is not None:
         config = with_spelling(config, spelling, data)
-    loaded = load_model(folder, base=base or config.base.name, compute=compute, config=config)
-    validation = data.examples("validation")
-    scores, truth = score_examples(loaded.scorer, validation, config.prompt.with_options, progress=progress)
-    temperature = fit_temperature(scores.log_probs, truth)
-    probabilities = apply_temperature(scores.log_probs, temperature)
-    measured: JsonObject = {"rows": len(validation), "manifest_sha256": data.manifest_sha256}
-    for name in ("accuracy", "macro_f1", "nll", "ece"):
-        measured[name] = MEASURES[name](probabilities, truth)
+    loaded = load_model(folder, base=base, compute=compute, config=config)
+    options_shown = config.prompt.with_options
+    scores = score_examples(loaded.scorer, data.examples("validation"), options_shown, progress=progress)
+    rows = scores.labelled()
+    temperature = fit_temperature(rows.log_probs, rows.truth, rows.weights)
+    probabilities = apply_temperature(rows.log_probs, temperature)
+    measured: JsonObject = {
+        "rows": len(rows.truth),
+        "manifest_sha256": data.manifest_sha256,
+        **{name: MEASURES[name](probabilities, rows.truth) for name in ("accuracy", "macro_f1", "nll", "ece")},
+        **({"kinds": _per_kind(rows, probabilities)} if data.kinds else {}),
+    }
     results = {**config.results, "validation": measured}
     if data.manifest_sha256 == config.manifest_sha256:
         results["data"] = _data_description(data)
-    counts = Counter(row.label for row in data.examples("train"))
+    counts = Counter({label: data.manifest["splits"]["train"]["labels"].get(label, 0) for label in config.labels})
     fitted = replace(
         config,
         temperature=temperature,
         prior=tuple(counts[label] / counts.total() for label in config.labels),
-        thresholds=find_thresholds(probabilities, truth),
+        thresholds=find_thresholds(probabilities, rows.truth),
+        scope=_fit_scope(scores),
         results=results,
     )
+    if not config.head.whole:
+        remember_base(loaded.base)
     write_config(folder, fitted)
     write_card(folder)
     return fitted
+
+
+def calibration_warning(config: ModelConfig) -> str:
+    """Return one sentence where a model was calibrated on too few validation rows; else an empty text."""
+    rows = int(config.results.get("validation", {}).get("rows", 0))
+    if not 0 < rows < ENOUGH_ROWS:
+        return ""
+    return (
+        f"{rows} validation rows are too few to know how sure the model may be; "
+        f"its probabilities may be too high or too low. Give it {ENOUGH_ROWS} or more."
+    )
 
 
 def with_spelling(config: ModelConfig, spelling: str, data: SplitFolder) -> ModelConfig:
@@ -103,11 +124,25 @@ def _data_description(data: SplitFolder) -> JsonObject:
     }
 
 
-def score_examples(
-    scorer: Scorer, examples: Sequence[Example], options_shown: bool, *, progress: bool
-) -> tuple[LabelLogProbs, IntArray]:
-    """Return the scores of the examples, shown with or without their options, and the index of each one's label."""
-    truth = np.array([scorer.labels.index(example.label) for example in examples])
-    encoded = scorer.encode(show_options((example.question for example in examples), options_shown))
-    with progress_bar("Validating", len(examples), "questions", hidden=not progress) as bar:
-        return scorer.score(encoded, bar.update), truth
+def _per_kind(rows: ValidationScores, probabilities: FloatArray) -> dict[str, JsonObject]:
+    """Return rows, accuracy, and accuracy with a fair label counted as right, for each kind of rows."""
+    best, kinds = probabilities.argmax(axis=1), np.array(rows.kinds)
+    fair = rows.fair[np.arange(len(best)), best]
+    return {
+        str(kind): {
+            "rows": int(np.sum(kinds == kind)),
+            "accuracy": float(np.mean((best == rows.truth)[kinds == kind])),
+            "fair_accuracy": float(np.mean(fair[kinds == kind])),
+        }
+        for kind in np.unique(kinds)
+    }
+
+
+def _fit_scope(scores: ValidationScores) -> ScopeCalibration | None:
+    """Return the calibration of the answer for requests of no label; without such validation rows it is left as is."""
+    if scores.in_scope is None:
+        return None
+    in_scope = scores.truth >= 0
+    if in_scope.all() or not in_scope.any():
+        return ScopeCalibration()
+    return fit_scope(scores.in_scope, in_scope, scores.weights)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -44,12 +44,30 @@ def token_loss(
     hidden = run_rows(model, prefix, [item.ids for item in batch])  # [rows, longest, hidden]
     rows = [i for i, item in enumerate(batch) for _ in item.targets]
     columns = [i for item in batch for i in range(len(item.ids) - len(item.targets), len(item.ids))]
-    targets = torch.tensor([token for item in batch for token in item.targets], device=hidden.device)
-    logits = OutputHead(model).logits(hidden[rows, columns])  # [targets, vocabulary]
-    total = torch.nn.functional.cross_entropy(logits, targets, reduction="sum")
+    shares = [step for item in batch for step in item.shares]
+    choices = [tokens for item in batch for tokens in item.choices]
+    # As scoring does it: what is read is exact, the rest of the vocabulary is in the precision of the weights.
+    exact = choices if smoothing else [list(step) for step in shares]
+    logits = OutputHead(model).vocabulary_logits(hidden[rows, columns], exact)  # [targets, vocabulary]
+    total = _cross_entropy(logits, shares)
     if smoothing:
         log_probs = logits.log_softmax(dim=-1)
-        choices = [tokens for item in batch for tokens in item.choices]
         spread = -torch.stack([row[tokens].mean() for row, tokens in zip(log_probs, choices, strict=True)]).sum()
         total = (1 - smoothing) * total + smoothing * spread
-    return total / (len(batch) if per_row else len(targets))
+    return total / (len(batch) if per_row else len(shares))
+
+
+def _cross_entropy(logits: Tensor, shares: Sequence[Mapping[int, float]]) -> Tensor:
+    """Return the sum over positions of the cross-entropy with each position's shares of tokens.
+
+    Args:
+        logits: [positions, vocabulary].
+        shares: of each position, by token; they sum to 1.
+    """
+    if all(len(step) == 1 for step in shares):
+        targets = torch.tensor([token for step in shares for token in step], device=logits.device)
+        return torch.nn.functional.cross_entropy(logits, targets, reduction="sum")
+    rows = torch.tensor([row for row, step in enumerate(shares) for _ in step], device=logits.device)
+    tokens = torch.tensor([token for step in shares for token in step], device=logits.device)
+    weights = torch.tensor([share for step in shares for share in step.values()], device=logits.device)
+    return logits.logsumexp(-1).sum() - (weights * logits[rows, tokens]).sum()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 from subjectwise.engines.label_trie import LabelTrie
 from subjectwise.labels import LabelSet
 from subjectwise.recipe import TrainingSettings
-from subjectwise.records import Example, Question
+from subjectwise.records import OUT_OF_SCOPE, Example, Question
 from subjectwise.text.prompt import Prompt
 from subjectwise.text.typing_noise import augmented
 
@@ -26,11 +26,13 @@ class TokenTargets:
         targets: the tokens to predict at the last `len(targets)` positions of `ids`, one after another.
         choices: for each target, the tokens with which any label continues there; the target alone where no label
             branches off. Label smoothing spreads over them.
+        shares: for each target, what share of it each token has: one where the row has a single fair label.
     """
 
     ids: list[int]
     targets: list[int]
     choices: Sequence[list[int]]
+    shares: Sequence[Mapping[int, float]]
 
 
 @dataclass(frozen=True)
@@ -90,28 +92,33 @@ class TrainingRows(Dataset[_Target], Generic[_Target]):
         self._questions = [[question.without_options() for question in questions], questions, *halves]
         self._rows = [encoder.encode(view) for view in self._questions]
         self._encoder, self._augment = encoder, settings.augment
-        self._labels = [labels.index(example.label) for example in examples]
+        # The answer for requests that belong to no label comes after the labels.
+        self._labels = [
+            len(labels) if example.label == OUT_OF_SCOPE else labels.index(example.label) for example in examples
+        ]
+        self._also = [[labels.index(other) for other in example.also if other in labels] for example in examples]
         self.lengths = np.array([[len(row) for row in view] for view in self._rows])
 
     def __len__(self) -> int:
         return len(self._labels)
 
     def __getitem__(self, key: RowView) -> _Target:
-        return self._target(self._noisy(key) if key.noise else self._rows[key.view][key.row], self._labels[key.row])
+        ids = self._noisy(key) if key.noise else self._rows[key.view][key.row]
+        return self._target(ids, self._labels[key.row], self._also[key.row])
 
     def _noisy(self, key: RowView) -> list[int]:
         question = self._questions[key.view][key.row]
         text = augmented(question.text, self._augment, np.random.default_rng(key.noise))
         return self._encoder.encode([replace(question, text=text)])[0]
 
-    def _target(self, row: list[int], label: int) -> _Target:
+    def _target(self, row: list[int], label: int, also: Sequence[int]) -> _Target:
         raise NotImplementedError
 
 
 class HeadRows(TrainingRows[HeadTarget]):
     """Rows for a classification head."""
 
-    def _target(self, row: list[int], label: int) -> HeadTarget:
+    def _target(self, row: list[int], label: int, also: Sequence[int]) -> HeadTarget:
         return HeadTarget(row, label)
 
 
@@ -123,15 +130,32 @@ class LabelRows(TrainingRows[TokenTargets]):
     ) -> None:
         super().__init__(examples, prompt, prompt.labels, settings)
         self._prompt, self._trie, self._loss = prompt, trie, settings.loss
+        self._also_share = settings.also_share
 
-    def _target(self, row: list[int], label: int) -> TokenTargets:
-        branches = self._trie.choices(label)
+    def _target(self, row: list[int], label: int, also: Sequence[int]) -> TokenTargets:
+        branches, shares = self._trie.choices(label), self._shares(label, also if self._also_share else ())
         if self._loss == "label":
             path = self._trie.paths[label]
-            return TokenTargets([*row, *path[:-1]], path, branches)
-        answer = [*self._prompt.label_ids[label], *self._prompt.end_ids]
-        choices = [*branches, *([token] for token in answer[len(branches) :])]
-        return TokenTargets([*row, *answer[:-1]], answer, choices)
+            return TokenTargets([*row, *path[:-1]], path, branches, shares)
+        answer = [*self._prompt.answer_ids[label], *self._prompt.end_ids]
+        rest = answer[len(branches) :]
+        choices, shares = [*branches, *([token] for token in rest)], [*shares, *({token: 1.0} for token in rest)]
+        return TokenTargets([*row, *answer[:-1]], answer, choices, shares)
+
+    def _shares(self, label: int, also: Sequence[int]) -> list[dict[int, float]]:
+        """Return the share of each token at each step of the label's path: of the fair labels that get that far."""
+        path, paths = self._trie.paths[label], self._trie.paths
+        shares = []
+        for depth in range(len(path)):
+            left = [
+                paths[other] for other in also if paths[other][:depth] == path[:depth] and len(paths[other]) > depth
+            ]
+            share = self._also_share / len(left) if left else 0.0
+            step = {path[depth]: 1 - share * len(left)}
+            for other in left:
+                step[other[depth]] = step.get(other[depth], 0.0) + share
+            shares.append(step)
+        return shares
 
 
 def _half_of_options(question: Question, generator: np.random.Generator) -> Question:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import glob
 import hashlib
 import json
 import os
@@ -24,6 +25,7 @@ def check_new(path: Path, empty_folder: bool = False) -> None:
     """Raise OutputError where `path` exists, before work begins whose result would be lost.
 
     Args:
+        path: to write later.
         empty_folder: whether an empty folder of that name is fine.
     """
     if path.exists() and not (empty_folder and path.is_dir() and not any(path.iterdir())):
@@ -102,6 +104,13 @@ def new_file(path: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove what processes left that were killed while they wrote `path`; others must not be writing it now."""
+    for file in path.parent.glob(f".{glob.escape(path.name)}.*-*.part"):
+        with suppress(OSError):
+            file.unlink()
 
 
 def _temporary(path: Path) -> Path:

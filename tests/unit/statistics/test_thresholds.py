@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from subjectwise.errors import DataError
-from subjectwise.records import Question
+from subjectwise.records import Decision, Question, Scored
 from subjectwise.statistics.thresholds import (
-    Decision,
     decide,
     entropy_band,
     find_threshold,
@@ -49,19 +48,35 @@ def test_rows_of_equal_confidence_are_answered_together() -> None:
 def test_decide() -> None:
     rows = np.array([[0.9, 0.05, 0.05], [0.4, 0.3, 0.3]])
     asked, labels = [Question("one"), Question("two")], ["a", "b", "c"]
-    plain = decide(asked, rows, labels)
+    plain = decide(asked, Scored(rows), labels)
     assert [item.label for item in plain] == ["a", "a"]
     assert set(plain[0].to_dict()) == {"question", "label", "score", "scores", "label_mass"}
-    sure, unsure = decide(asked, rows, labels, Decision(min_confidence=0.5, multi_label=True), np.array([1.0, 0.2]))
+    scored = Scored(rows, np.array([1.0, 0.2]))
+    sure, unsure = decide(asked, scored, labels, Decision(min_confidence=0.5, multi_label=True))
     assert (sure.label, sure.best_label, sure.labels) == ("a", "a", ("a", "b"))
     assert (unsure.label, unsure.best_label, unsure.labels, unsure.label_mass) == ("abstain", "a", (), 0.2)
     assert unsure.entropy is not None and unsure.entropy > 0.9 and "labels" in unsure.to_dict()
-    assert decide([], np.zeros((0, 3)), labels) == []
+    assert decide([], Scored(np.zeros((0, 3))), labels) == []
+
+
+def test_requests_of_no_label_are_refused_where_they_are_to_be() -> None:
+    asked, rows = [Question("one"), Question("two")], np.array([[0.9, 0.1], [0.8, 0.2]])
+    scored = Scored(rows, in_scope=np.array([0.99, 0.1]))
+    always = decide(asked, scored, ["a", "b"])
+    assert [item.label for item in always] == ["a", "a"] and [item.in_scope for item in always] == [0.99, 0.1]
+    strict = decide(asked, scored, ["a", "b"], Decision(min_in_scope=0.5))
+    assert [item.label for item in strict] == ["a", "abstain"] and strict[1].best_label == "a"
+    assert strict[1].to_dict()["in_scope"] == 0.1
+    with pytest.raises(DataError, match="This model does not tell requests that belong to no label"):
+        decide(asked, Scored(rows), ["a", "b"], Decision(min_in_scope=0.5))
+    assert "in_scope" not in decide(asked, Scored(rows), ["a", "b"])[0].to_dict()
 
 
 def test_bad_input() -> None:
     with pytest.raises(DataError, match="from 0 to 1"):
         Decision(min_confidence=1.5)
+    with pytest.raises(DataError, match="min_in_scope is -1"):
+        Decision(min_in_scope=-1)
     with pytest.raises(DataError, match="'abstain' is one of the labels"):
-        Decision(min_confidence=0.5).check_labels(["abstain", "physics"])
-    Decision(multi_label=True).check_labels(["abstain", "physics"])
+        Decision(min_confidence=0.5).check(["abstain", "physics"], True)
+    Decision(multi_label=True).check(["abstain", "physics"], True)

@@ -7,13 +7,17 @@ from pathlib import Path
 import pytest
 
 from subjectwise.errors import DataError, OutputError
-from subjectwise.utils.atomic_files import new_file, new_folder, read_json, write_json, writing
+from subjectwise.utils.atomic_files import new_file, new_folder, read_json, remove_leftovers, write_json, writing
 
 
 def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), new_folder(tmp_path / "out") as folder:
-        (folder / "half").write_text("x")
-        raise RuntimeError
+    def fail() -> None:
+        with new_folder(tmp_path / "out") as folder:
+            (folder / "half").write_text("x")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert list(tmp_path.iterdir()) == []
     with new_folder(tmp_path / "deep/out") as folder:
         (folder / "file").write_text("x")
@@ -26,9 +30,14 @@ def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path) -> None:
 def test_a_file_keeps_its_old_content_after_an_error(tmp_path: Path) -> None:
     path = tmp_path / "a.json"
     write_json(path, {"a": 1})
-    with pytest.raises(RuntimeError), new_file(path) as temporary:
-        temporary.write_text("half")
-        raise RuntimeError
+
+    def fail() -> None:
+        with new_file(path) as temporary:
+            temporary.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert read_json(path, DataError) == {"a": 1}
     assert [file.name for file in tmp_path.iterdir()] == ["a.json"]
 
@@ -120,6 +129,19 @@ def test_content_is_on_the_disk_before_its_name(tmp_path: Path, monkeypatch: pyt
     with new_folder(tmp_path / "out") as folder:
         (folder / "file").write_text("x")
     assert events[0] == "flush file" and events.index("rename") == len(events) - (2 if os.name == "posix" else 1)
+
+
+def test_what_a_killed_process_left_is_removed(tmp_path: Path) -> None:
+    names = [".a[1].json.17-0a1b2c.part", ".a[1].json.part.json", "a[1].json", ".b.json.17-0a1b2c.part"]
+    for name in names:
+        (tmp_path / name).touch()
+    remove_leftovers(tmp_path / "a[1].json")
+    assert sorted(file.name for file in tmp_path.iterdir()) == sorted(names[1:])
+    with new_file(tmp_path / "a[1].json") as temporary:
+        temporary.touch()
+        remove_leftovers(tmp_path / "a[1].json")
+        assert not temporary.exists(), "the name is one that is written"
+        temporary.touch()
 
 
 def test_damaged_json(tmp_path: Path) -> None:

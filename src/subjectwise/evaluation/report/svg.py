@@ -86,7 +86,7 @@ _HREF = "{http://www.w3.org/1999/xlink}href"
 
 
 def _for_html(svg: str, name: str, description: str) -> str:
-    """matplotlib's SVG file as an element of a page: no metadata, style sheet or style attributes, ids of its own."""
+    """Matplotlib's SVG file as an element of a page: no metadata, style sheet or style attributes, ids of its own."""
     root = ElementTree.fromstring(svg)
     used = {part for element in root.iter() for part in _references(element)}
     ids = {old: f"{name}-{number}" for number, old in enumerate(sorted(used), start=1)}
