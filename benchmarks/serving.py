@@ -130,7 +130,7 @@ async def abuse(server: Server, generator: random.Random, seen: Seen) -> None:
         # It leaves without waiting for its answer, or in the middle of what it has to say.
         _, writer = await asyncio.open_connection(*server.address)
         body = b'{"inputs": "Who is there?"}'
-        writer.write(b"POST /classify HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n")
+        writer.write(b"POST /classify HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n")
         writer.write(f"Content-Length: {len(body)}\r\n\r\n".encode() + (body if kind == 4 else body[:9]))
         await writer.drain()
         writer.close()

@@ -82,7 +82,8 @@ class Connection:
             self._streams = await asyncio.open_connection(*self.address)
         reader, writer = self._streams
         identity = f"X-Request-ID: {request_id}\r\n" if request_id else ""
-        head = f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\n{identity}Content-Length: {len(body)}\r\n"
+        head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: {kind}\r\n{identity}"
+        head += f"Content-Length: {len(body)}\r\n"
         try:
             writer.write(head.encode() + b"\r\n" + body)
             answer = (await reader.readuntil(b"\r\n\r\n")).lower()

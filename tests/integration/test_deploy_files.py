@@ -1,4 +1,4 @@
-"""The files of a deployment: linted, and at one with what the command takes."""
+"""The files of a deployment: linted, and in agreement with what the command takes."""
 
 from __future__ import annotations
 
@@ -12,9 +12,12 @@ import yaml
 
 from helpers.commands import run_command as run
 from helpers.requirements import requires_hadolint
-from subjectwise.serving.limits import Limits
+from subjectwise.serving.limits import ConnectionLimits, Limits
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
+
+# What the server takes at most to answer what it has accepted.
+GRACE = Limits().deadline + 5
 
 
 @requires_hadolint
@@ -36,7 +39,8 @@ def test_the_compose_file() -> None:
     assert (DEPLOY / build["context"] / build["dockerfile"]).resolve() == DEPLOY / "Dockerfile"
     assert all(port.startswith("127.0.0.1:") for port in service["ports"])
     assert service["read_only"] and service["cap_drop"] == ["ALL"]
-    assert int(service["stop_grace_period"].removesuffix("s")) > 2 * Limits().deadline
+    assert int(service["stop_grace_period"].removesuffix("s")) > GRACE
+    assert service["ulimits"]["nofile"] > 2 * ConnectionLimits().most
 
 
 def test_the_unit() -> None:
@@ -48,4 +52,5 @@ def test_the_unit() -> None:
     assert command[0].endswith("/bin/subjectwise") and command[1] == "serve"
     known = run("serve", "--help").stdout
     assert all(option in known for option in command if option.startswith("--"))
-    assert int(service["TimeoutStopSec"]) > 2 * Limits().deadline
+    assert int(service["TimeoutStopSec"]) > GRACE
+    assert int(service["LimitNOFILE"]) > 2 * ConnectionLimits().most

@@ -145,4 +145,8 @@ def test_a_key_is_asked_for(browser: Any, tiny_model: Path) -> None:
         page.fill("#key", "secret-key")
         page.keyboard.press("Tab")
         page.locator("#model-name", has_text="labels").wait_for()
+        page.fill("#question", QUESTION)
+        page.click("#send")
+        page.wait_for_selector("#reason:not([hidden])")
+        assert page.locator("#write").is_hidden(), "this server writes no sentences"
         page.close()

@@ -82,6 +82,7 @@ def not_started(*arguments: str | Path, part: str) -> None:
     assert lines[-1]["event"] == "not started" and part in lines[-1]["reason"], lines
 
 
+@pytest.mark.slow
 def test_sigterm_under_load_loses_nothing_accepted(tiny_model: Path, expected: Mapping[str, str]) -> None:
     with running("--model", tiny_model) as server:
         load = Load(server.url, clients=8)
@@ -97,6 +98,7 @@ def test_sigterm_under_load_loses_nothing_accepted(tiny_model: Path, expected: M
         assert {line["event"] for line in server.log} == {"ready", "request", "stopped"}
 
 
+@pytest.mark.slow
 def test_reload_under_load_drops_nothing(tiny_model: Path, expected: Mapping[str, str], tmp_path: Path) -> None:
     folder = Path(shutil.copytree(tiny_model, tmp_path / "model"))
     with running("--model", folder) as server:
@@ -126,6 +128,7 @@ def raw_connections(server: Process, *sent: bytes) -> list[socket.socket]:
     return opened
 
 
+@pytest.mark.slow
 def test_few_descriptors_and_connections_that_say_little(tiny_model: Path, tmp_path: Path) -> None:
     keys = tmp_path / "keys"
     keys.write_text(f"{KEY}\n", encoding="utf-8")
@@ -170,9 +173,9 @@ def test_what_cannot_be_served_is_said_in_one_line(tiny_model: Path, tmp_path: P
     not_started("serve", "--deadline", "0", *free, part="--deadline is 0")
     not_started("serve", "--cors-origin", "good.example/", *free, part="browsers send https://good.example")
     (tmp_path / "own.yaml").write_text("labels: [refund, delivery]\n")
-    for command in (("serve", *free), ("mcp",)):
+    for start in (("serve", *free), ("mcp",)):
         own = ("--labels", tmp_path / "own.yaml")
-        not_started(*command, "--model", tiny_model, *own, part="trained on other labels")
+        not_started(*start, "--model", tiny_model, *own, part="trained on other labels")
 
 
 def test_a_missing_extra_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,6 +186,7 @@ def test_a_missing_extra_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> Non
         refused(command, part="pip install 'subjectwise[serve]'")
 
 
+@pytest.mark.slow
 def test_a_first_start_logs_lines_of_json_alone(tiny_base: Path, tmp_path: Path) -> None:
     """The library that loads a base shows progress bars, and so does ours that converts one."""
     shim = tmp_path / "sitecustomize.py"
@@ -205,6 +209,7 @@ def test_a_first_start_logs_lines_of_json_alone(tiny_base: Path, tmp_path: Path)
         assert not server.process.stdout or not server.process.stdout.read()
 
 
+@pytest.mark.slow
 def test_an_mcp_client(tiny_model: Path, expected: Mapping[str, str], tmp_path: Path) -> None:
     from mcp.client.client import Client
     from mcp.client.stdio import StdioServerParameters, stdio_client
@@ -233,6 +238,7 @@ def test_an_mcp_client(tiny_model: Path, expected: Mapping[str, str], tmp_path: 
         asyncio.run(asyncio.wait_for(talk(log), 60))
 
 
+@pytest.mark.slow
 def test_half_a_character_on_standard_input_is_answered(tiny_model: Path) -> None:
     def message(number: int, method: str, **parameters: object) -> str:
         return json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": parameters})

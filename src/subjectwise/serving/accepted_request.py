@@ -53,7 +53,6 @@ class AcceptedRequest:
         usage: what it cost so far.
         waiting: how many questions are in no batch yet.
         characters: of its questions.
-        cost: of what has been computed.
         cost_per_question: an estimate, since tokens are counted when the question's turn comes.
     """
 
@@ -70,7 +69,6 @@ class AcceptedRequest:
         self.usage = Usage()
         self.waiting = len(questions) + further
         self.characters = sum(map(count_characters, questions))
-        self.cost = 0.0
         longest = model.max_tokens or math.inf
         costs = [min(count_characters(question) / 4, longest) + QUESTION_COST for question in questions]
         self.cost_per_question = sum(costs) / len(costs)
@@ -141,7 +139,6 @@ class Job:
         share = Share(self, self.taken, self.taken + count)
         self.taken += count
         self.request.waiting = max(self.request.waiting - count, 0)
-        self.request.cost += share.cost
         self.request.usage.tokens += share.tokens
         return share
 
@@ -184,11 +181,6 @@ class Share:
     def tokens(self) -> int:
         """How many tokens they have."""
         return sum(encoded.tokens for encoded in self.encoded)
-
-    @property
-    def cost(self) -> int:
-        """What they cost in a batch."""
-        return self.tokens + QUESTION_COST * (self.stop - self.start)
 
 
 def rows_of(scored: Scored, start: int, stop: int) -> Scored:

@@ -47,6 +47,8 @@ class ConnectionConfig(uvicorn.Config):
             app,
             http=LimitedConnection,
             log_config=None,
+            # Its warnings are of what clients send, such as a request to upgrade to a protocol that is not spoken.
+            log_level="error",
             access_log=False,
             server_header=False,
             proxy_headers=False,
@@ -75,9 +77,9 @@ class LimitedConnection(H11Protocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self._idle_since = self.loop.time()
+        self.idle_since = self.loop.time()
         # Since when a request is arriving whose headers are not complete; also what is left of a refused one.
-        self._arriving_since: float | None = self._idle_since
+        self._arriving_since: float | None = self.idle_since
 
     @property
     def idle(self) -> bool:
@@ -89,7 +91,7 @@ class LimitedConnection(H11Protocol):
         super().connection_made(transport)  # type: ignore[arg-type]  # uvicorn narrows it
         if len(self.connections) > self.config.connection_limits.most:
             others = [other for other in self.connections if isinstance(other, LimitedConnection) and other.idle]
-            min(others, key=lambda other: other._idle_since).drop("limit")
+            min(others, key=lambda other: other.idle_since).drop("limit")
 
     def data_received(self, data: bytes) -> None:
         """Receive a part of a request."""
@@ -101,12 +103,12 @@ class LimitedConnection(H11Protocol):
 
     def on_response_complete(self) -> None:
         """Wait for the next request."""
-        self._idle_since = self.loop.time()
+        self.idle_since = self.loop.time()
         super().on_response_complete()
         if self.idle:
             # The rest of a refused body, or the beginning of the next request.
             arriving = self.conn.their_state is SEND_BODY or self.conn.trailing_data[0]
-            self._arriving_since = self._idle_since if arriving else None
+            self._arriving_since = self.idle_since if arriving else None
 
     def drop_if_slow(self) -> None:
         """Close the connection where its request has not arrived in time."""

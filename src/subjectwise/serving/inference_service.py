@@ -63,7 +63,7 @@ class InferenceService:
     async def close(self) -> None:
         """Answer what was accepted, and end."""
         await self.queue.close()
-        self._sentences.shutdown()
+        self._sentences.shutdown(wait=False, cancel_futures=True)
 
     def read(self, texts: Sequence[QuestionText], with_options: bool | None = None) -> list[Question]:
         """Return the questions of a request as the model is shown them.

@@ -10,7 +10,7 @@ class Limits:
     """How much may wait, for how long, and how much is computed at once.
 
     Attributes:
-        waiting: most questions in the queue; requests beyond it get 429.
+        waiting: most questions in the queue; requests beyond it get 429. Single questions may be an eighth more.
         waiting_characters: most characters of the questions in the queue.
         tokens: most tokens per batch.
         batch_seconds: how long a batch of lists may take, at the pace of the batches before it. A single question

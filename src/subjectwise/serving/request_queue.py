@@ -1,8 +1,9 @@
 """Puts the questions of many requests into batches for one model thread. Knows no HTTP, decisions or explanations.
 
-An idle model starts at once; while it computes, questions gather. Two rules fill a batch: those requests come first of
-which least has been computed (least attained service), so that a single question comes before the rest of a long list;
-and a quarter is for the oldest request, so that none starves.
+An idle model starts at once; while it computes, questions gather. Two rules fill a batch: those requests come first
+that have least left to compute (shortest remaining time), so that a single question comes before the rest of a long
+list, and lists are finished one after the other and not all at their deadline; and a quarter is for the oldest request,
+so that none starves.
 """
 
 from __future__ import annotations
@@ -29,13 +30,16 @@ _log = logging.getLogger(LOGGER)
 # The part of a batch for the oldest request.
 OLDEST_SHARE = 0.25
 
-# Clients that were answered together ask again within this time, in seconds; their questions make one batch.
+# Clients that have been answered ask again within this time, in seconds; their questions join those that wait.
 COALESCING_SECONDS = 0.004
 
 _LONGEST_RETRY = 60
 
-# Least cost of a full batch, however slow the machine: smaller batches would cost more per question.
-_LEAST_BATCH = 64
+# How much longer the queue is for single questions: by this part.
+_SINGLE_PART = 8
+
+# Least cost of a full batch, however slow the machine: smaller batches would cost much more per question.
+_LEAST_BATCH = 4 * BATCH_COST
 
 
 class RequestQueue:
@@ -62,7 +66,8 @@ class RequestQueue:
         self._requests: list[AcceptedRequest] = []  # oldest first
         self._jobs: list[Job] = []
         self._oldest_credit = 0.0
-        self._last_size = 0
+        self._completed = 0  # jobs that the last batch completed
+        self._others = 0  # those that waited when it did
         self._pace = BatchPace()
         self._closing = False
         self._changed = threading.Condition()
@@ -141,7 +146,11 @@ class RequestQueue:
             raise Stopping("The server is stopping; ask again later.")
         waiting = [other for other in self._requests if other.waiting]
         characters = sum(other.characters for other in waiting)
-        full = self.waiting + request.waiting > self.limits.waiting
+        room = self.limits.waiting
+        if request.waiting == 1:
+            # Lists that fill the queue keep out no single question, which waits for none of them.
+            room += self.limits.waiting // _SINGLE_PART
+        full = self.waiting + request.waiting > room
         if waiting and (full or characters + request.characters > self.limits.waiting_characters):
             cost = sum(other.waiting * other.cost_per_question for other in waiting)
             seconds = min(max(math.ceil(self._pace.seconds(cost)), 1), _LONGEST_RETRY)
@@ -181,19 +190,21 @@ class RequestQueue:
     def _wait(self) -> bool:
         """Wait for questions; return False at the end."""
         with self._changed:
-            self._changed.wait_for(lambda: self._any_ready() or (self._closing and not self._requests))
-            if self._last_size > 1:
-                self._changed.wait_for(lambda: self.waiting >= self._last_size or self._closing, COALESCING_SECONDS)
-            return self._any_ready() or bool(self._requests) or not self._closing
+            self._changed.wait_for(lambda: self._count_ready() or (self._closing and not self._requests))
+            if self._completed and (self._others or self._completed > 1):
+                together = self._others + self._completed
+                self._changed.wait_for(lambda: self._count_ready() >= together or self._closing, COALESCING_SECONDS)
+            return self._count_ready() > 0 or bool(self._requests) or not self._closing
 
-    def _any_ready(self) -> bool:
-        return any(job.ready for job in self._jobs)
+    def _count_ready(self) -> int:
+        return sum(job.ready for job in self._jobs)
 
     def _compute_batch(self) -> None:
         batch = self._next_batch()
-        self._last_size = count = sum(len(share.questions) for share in batch)
+        self._completed = sum(not job.ready for job in {share.job for share in batch})
         if not batch:
             return
+        count = sum(len(share.questions) for share in batch)
         tokens = sum(share.tokens for share in batch)
         if self._on_batch:
             self._on_batch(count, tokens)
@@ -219,8 +230,8 @@ class RequestQueue:
         room, left = float(self.limits.tokens), min(self.limits.tokens, timely)
         share = OLDEST_SHARE * left if len(jobs) > 1 else 0.0
         left -= share
-        # 1) Least computed first; among those of which nothing is, the shortest first.
-        jobs.sort(key=lambda job: (job.request.cost, job.request.waiting * job.request.cost_per_question))
+        # 1) Least left first.
+        jobs.sort(key=lambda job: job.request.waiting * job.request.cost_per_question)
         for job in jobs:
             cost = self._take(batch, job, room if len(job.questions) == 1 else min(left, room), at_least_one=not batch)
             room, left = room - cost, left - cost
@@ -266,6 +277,8 @@ class RequestQueue:
             self._score(model, shares[:half])
             self._score(model, shares[half:])
             return
+        with self._changed:
+            self._others = self._count_ready()
         start = 0
         for share in shares:
             stop = start + len(share.questions)

@@ -5,24 +5,37 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import signal
-import sys
 from collections.abc import Callable, Iterator
+from types import FrameType
 
 
 @contextlib.contextmanager
 def handled_signals(stop: Callable[[signal.Signals], None], reload: Callable[[], None]) -> Iterator[None]:
     """Call `stop` at SIGTERM and SIGINT, and `reload` at SIGHUP where there is one, in the running event loop."""
-    loop = asyncio.get_running_loop()
     handlers: dict[signal.Signals, Callable[[], None]] = {
         signal.SIGTERM: lambda: stop(signal.SIGTERM),
         signal.SIGINT: lambda: stop(signal.SIGINT),
     }
-    if sys.platform != "win32":
+    if hasattr(signal, "SIGHUP"):
         handlers[signal.SIGHUP] = reload
-    for number, handler in handlers.items():
-        loop.add_signal_handler(number, handler)
-    try:
+    with contextlib.ExitStack() as stack:
+        for number, handler in handlers.items():
+            stack.callback(_handle(asyncio.get_running_loop(), number, handler))
         yield
-    finally:
-        for number in handlers:
-            loop.remove_signal_handler(number)
+
+
+def _handle(
+    loop: asyncio.AbstractEventLoop, number: signal.Signals, handler: Callable[[], None]
+) -> Callable[[], object]:
+    """Handle a signal; return what ends that."""
+    try:
+        loop.add_signal_handler(number, handler)
+    except NotImplementedError:  # Windows, whose loops know no signals
+        before = signal.getsignal(number)
+
+        def wake(received: int, frame: FrameType | None) -> None:
+            loop.call_soon_threadsafe(handler)
+
+        signal.signal(number, wake)
+        return lambda: signal.signal(number, before)
+    return lambda: loop.remove_signal_handler(number)

@@ -70,6 +70,15 @@ def test_the_rest_of_a_refused_body_is_not_waited_for() -> None:
         assert raw.recv(1) == b""
 
 
+def test_what_a_client_sends_does_not_fill_the_log(client: httpx.Client, caplog: pytest.LogCaptureFixture) -> None:
+    upgrade = b"GET /health HTTP/1.1\r\nHost: x\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n"
+    for sent, status in ((b"not HTTP\r\n\r\n", 400), (upgrade, 200)):
+        with connect(client) as raw:
+            raw.sendall(sent)
+            assert read_response(raw)[0] == status
+    assert not [record for record in caplog.records if record.name.startswith("uvicorn")]
+
+
 def test_descriptors_run_out_quietly(caplog: pytest.LogCaptureFixture) -> None:
     loop = asyncio.new_event_loop()
     now = [0.0]

@@ -29,7 +29,7 @@ KEY = "a-key-of-some-length"
 
 def test_overload_and_deadlines() -> None:
     fake = FakeClassifier(blocked=True)
-    settings = ServerSettings(limits=Limits(waiting=2, deadline=0.4))
+    settings = ServerSettings(limits=Limits(waiting=2, deadline=0.8))
     with serving_fake(fake, settings) as client, ThreadPoolExecutor(8) as pool:
         first = pool.submit(client.post, "/predict", json={"inputs": "a"})
         wait_until(lambda: fake.batches)
@@ -39,7 +39,7 @@ def test_overload_and_deadlines() -> None:
         assert int(response.headers["Retry-After"]) >= 1
         assert client.get("/health").status_code == 200
         for late in (first, *waiting):
-            check_refused(late.result(), 504, "0.4 seconds")
+            check_refused(late.result(), 504, "0.8 seconds")
         fake.free.set()
         assert client.post("/predict", json={"inputs": "a"}).status_code == 200
         assert fake.batches == [["a"], ["a"]], "what came too late is not computed"

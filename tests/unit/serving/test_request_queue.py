@@ -116,7 +116,7 @@ def test_single_questions_come_before_the_rest_of_a_list() -> None:
     assert sizes == [(1, 1), (4, 4), (4, 4)]
 
 
-def test_lists_take_turns_and_the_oldest_request_goes_on() -> None:
+def test_lists_are_finished_one_after_the_other_and_the_oldest_request_goes_on() -> None:
     fake = FakeClassifier(blocked=True)
     queue = RequestQueue(fake_model(fake), limits(8))
 
@@ -129,9 +129,9 @@ def test_lists_take_turns_and_the_oldest_request_goes_on() -> None:
         await asyncio.gather(first, *lists, *singles)
         # Single questions fill a batch; a quarter more is for the oldest request.
         assert fake.batches[1] == ["0", "1", "2", "3", "4", "5", "6", "7", "a0", "a1"]
-        assert fake.batches[2] == ["8", "9", "10", "11", "b0", "b1", "a2", "a3"]
-        assert fake.batches[3] == ["b2", "b3", "b4", "b5", "b6", "b7", "a4", "a5"]
-        assert fake.batches[4] == ["a6", "a7", "a8", "a9", "b8", "b9"]
+        assert fake.batches[2] == ["8", "9", "10", "11", "a2", "a3", "a4", "a5"]
+        assert fake.batches[3] == ["a6", "a7", "a8", "a9", "b0", "b1"]
+        assert fake.batches[4] == ["b2", "b3", "b4", "b5", "b6", "b7", "b8", "b9"]
 
     run(queue, scenario)
 
@@ -198,6 +198,27 @@ def test_clients_that_were_answered_together_are_batched_again() -> None:
     run(queue, scenario)
 
 
+def test_clients_that_have_been_answered_join_those_that_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(request_queue, "COALESCING_SECONDS", 5)
+    fake = FakeClassifier(blocked=True)
+    queue = RequestQueue(fake_model(fake), limits())
+
+    async def client(rounds: int) -> None:
+        for _ in range(rounds):
+            await ask(queue, "a")
+
+    async def scenario() -> None:
+        early = asyncio.gather(*(client(4) for _ in range(2)))
+        await until(lambda: bool(fake.batches))
+        late = asyncio.gather(*(client(3) for _ in range(2)))
+        await until(lambda: queue.waiting >= 2)
+        fake.free.set()
+        await asyncio.gather(early, late)
+        assert [len(batch) for batch in fake.batches][-3:] == [4, 4, 4]
+
+    run(queue, scenario)
+
+
 def test_a_full_queue_refuses() -> None:
     fake = FakeClassifier(blocked=True)
     queue = RequestQueue(fake_model(fake), limits(waiting=3, waiting_characters=10))
@@ -249,6 +270,26 @@ def test_lists_of_short_questions_delay_a_single_one_by_half_a_second_at_most() 
     run(queue, scenario)
 
 
+def test_a_queue_full_of_lists_has_room_for_single_questions() -> None:
+    fake = FakeClassifier(blocked=True)
+    queue = RequestQueue(fake_model(fake), limits(waiting=16))
+
+    async def scenario() -> None:
+        first = await first_batch(queue, fake)
+        lists = [ask(queue, *"abcdefgh") for _ in range(2)]
+        await until(lambda: queue.waiting == 16)
+        with pytest.raises(Overloaded):
+            await ask(queue, "1", "2")
+        singles = [ask(queue, "1"), ask(queue, "2")]
+        await until(lambda: queue.waiting == 18)
+        with pytest.raises(Overloaded):
+            await ask(queue, "3")
+        fake.free.set()
+        await asyncio.gather(first, *lists, *singles)
+
+    run(queue, scenario)
+
+
 def test_retry_after_says_when_the_waiting_questions_will_be_answered() -> None:
     timed = TimedClassifier()
     queue = RequestQueue(fake_model(timed), clock=lambda: timed.now)
@@ -292,7 +333,7 @@ def test_what_a_request_may_ask_further_counts_as_waiting() -> None:
 
 def test_what_nobody_waits_for_is_not_computed() -> None:
     fake = FakeClassifier(blocked=True)
-    queue = RequestQueue(fake_model(fake), limits(deadline=0.3))
+    queue = RequestQueue(fake_model(fake), limits(deadline=0.8))
 
     async def scenario() -> None:
         first = await first_batch(queue, fake)

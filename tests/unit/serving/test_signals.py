@@ -3,19 +3,44 @@ from __future__ import annotations
 import asyncio
 import signal
 
+import pytest
+
 from subjectwise.serving.signals import handled_signals
 
+HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
-def test_signals_reach_their_handlers() -> None:
+
+@pytest.mark.parametrize("windows", [False, True])
+def test_signals_reach_their_handlers(windows: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     received: list[str] = []
 
+    def missing(*arguments: object) -> None:
+        raise NotImplementedError
+
     async def scenario() -> None:
-        before = signal.getsignal(signal.SIGHUP)
+        # An event loop does not give SIGINT back to asyncio.run, which had it.
+        kept = [number for number in HANDLED if windows or number != signal.SIGINT]
+        before = [signal.getsignal(number) for number in kept]
+        if windows:
+            monkeypatch.setattr(asyncio.get_running_loop(), "add_signal_handler", missing)
         with handled_signals(lambda number: received.append(number.name), lambda: received.append("reload")):
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            for number in HANDLED:
                 signal.raise_signal(number)
                 await asyncio.sleep(0.01)
-        assert signal.getsignal(signal.SIGHUP) == before
+        assert [signal.getsignal(number) for number in kept] == before
 
     asyncio.run(scenario())
     assert received == ["SIGTERM", "SIGINT", "reload"]
+
+
+def test_a_system_without_sighup_has_no_reload(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(signal, "SIGHUP")
+    received: list[str] = []
+
+    async def scenario() -> None:
+        with handled_signals(lambda number: received.append(number.name), lambda: received.append("reload")):
+            signal.raise_signal(signal.SIGTERM)
+            await asyncio.sleep(0.01)
+
+    asyncio.run(scenario())
+    assert received == ["SIGTERM"]

@@ -245,8 +245,8 @@ function showModel() {
     const what = `${report.data.protocol} ${report.data.split}, ${report.data.with_options ? "with options" : "question text"}`;
     for (const [key, name] of [["accuracy", "accuracy"], ["ece", "calibration error"]]) {
       const figure = report.metrics[key];
-      const [value, low, high] = [figure.value, figure.low, figure.high].map((one) => percent(one));
-      rows.push(element("tr", {}, element("th", { scope: "row", textContent: `${name} (${what})` }), element("td", { textContent: `${value} [${low}, ${high}]` })));
+      const interval = figure.low == null ? "" : ` [${percent(figure.low)}, ${percent(figure.high)}]`;
+      rows.push(element("tr", {}, element("th", { scope: "row", textContent: `${name} (${what})` }), element("td", { textContent: `${percent(figure.value)}${interval}` })));
     }
   }
   $("figures").tBodies[0].replaceChildren(...rows);
