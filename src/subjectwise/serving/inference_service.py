@@ -104,7 +104,7 @@ class InferenceService:
 
     def count(self, answer: Answer) -> None:
         """Count the answers of a request."""
-        self.metrics.answers(answer.predictions)
+        self.metrics.answers(answer.predictions, answer.model.classifier.min_in_scope)
         self.answered += len(answer.predictions)
 
     async def reload(self) -> LoadedModel:

@@ -106,6 +106,7 @@ def describe(
         "prompt": prompt,
         "temperature": classifier.temperature,
         "thresholds": dict(classifier.thresholds),
+        "min_in_scope": classifier.min_in_scope,
         "measured": {"validation": results.get("validation"), "test": reports},
         "explains": True,
         "sentences": sentences,

@@ -38,6 +38,9 @@ class Metrics:
         self._tokens = Counter("subjectwise_tokens", "Tokens read of questions.", registry=self.registry)
         self._labels = Counter("subjectwise_labels", "Answers by label.", ["label"], registry=self.registry)
         self._abstentions = Counter("subjectwise_abstentions", "Answers that abstained.", registry=self.registry)
+        self._out_of_scope = Counter(
+            "subjectwise_out_of_scope", "Answers below the model's own min_in_scope.", registry=self.registry
+        )
         self._connections = Gauge("subjectwise_connections", "Open connections.", registry=self.registry)
         self._closed = Counter(
             "subjectwise_connections_closed", "Connections that the server closed.", ["reason"], registry=self.registry
@@ -55,9 +58,16 @@ class Metrics:
         self._batch.observe(questions)
         self._tokens.inc(tokens)
 
-    def answers(self, predictions: Sequence[Prediction]) -> None:
-        """Count answers by label, and abstentions."""
+    def answers(self, predictions: Sequence[Prediction], min_in_scope: float | None = None) -> None:
+        """Count answers by label, abstentions, and questions that probably belong to no label.
+
+        Args:
+            predictions: of a request.
+            min_in_scope: the model's own; None where it has none.
+        """
         for prediction in predictions:
+            if prediction.in_scope is not None and min_in_scope is not None and prediction.in_scope < min_in_scope:
+                self._out_of_scope.inc()
             if prediction.label == ABSTAIN and prediction.best_label:
                 self._abstentions.inc()
             else:

@@ -116,6 +116,11 @@ class QuestionsRequest(_Strict):
     with_options: bool | None = Field(None, description="Whether the model sees the options; null for its own setting.")
     top_k: Annotated[int, Field(ge=1)] | None = Field(None, description="How many labels `top` has; null for all.")
     min_confidence: float = Field(0.0, ge=0, le=1, allow_inf_nan=False, description="Below it the answer is `abstain`.")
+    min_in_scope: float = Field(
+        0.0, ge=0, le=1, allow_inf_nan=False,
+        description="Below this probability of belonging to any label the answer is `abstain`; `/v1/model` has the "
+        "model's own.",
+    )  # fmt: skip
     multi_label: bool = Field(False, description="Several labels where the model is unsure.")
     explain: bool = Field(False, description="Which words changed the answer; for a few questions per request.")
     sentence: bool = Field(False, description="With explain: a guess at a reason, written by the base; takes seconds.")
@@ -132,7 +137,8 @@ class Result(BaseModel):
     """The answer to one question.
 
     `best_label`, `labels`, `entropy` and `explanation` where they were requested; `truncated` where the question was
-    longer than the model reads, so that its middle was cut out.
+    longer than the model reads, so that its middle was cut out; `in_scope`, the probability that it belongs to any of
+    the labels, where the model was trained to tell.
     """
 
     question: str
@@ -140,6 +146,7 @@ class Result(BaseModel):
     score: float
     scores: dict[str, float]
     label_mass: float | None
+    in_scope: float | None = None
     best_label: str | None = None
     labels: list[str] | None = None
     entropy: float | None = None
@@ -202,6 +209,9 @@ class ModelFacts(BaseModel):
     prompt: JsonObject | None
     temperature: float
     thresholds: dict[str, float] = Field(description="The confidence from which on that share of answers was right.")
+    min_in_scope: float | None = Field(
+        description="The probability of belonging to any label below which few questions are; null where it has none."
+    )
     measured: JsonObject = Field(description="Metrics on validation rows, and reports on test rows.")
     explains: bool
     sentences: bool = Field(description="Whether it writes a sentence for an explanation.")

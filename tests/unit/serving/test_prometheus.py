@@ -30,3 +30,13 @@ def test_one_model_is_named_at_a_time_and_the_queue_is_read_when_asked() -> None
     assert "subjectwise_batch_questions_sum 5.0" in text and "subjectwise_tokens_total 70.0" in text
     assert 'subjectwise_request_seconds_bucket{le="0.25",route="/classify"} 1.0' in text
     assert "process_resident_memory_bytes" in text
+
+
+def test_questions_of_no_label_are_counted_where_the_model_tells_them() -> None:
+    metrics = Metrics()
+    known, foreign = (Prediction("a", "even", 0.9, {"even": 0.9, "odd": 0.1}, in_scope=value) for value in (0.9, 0.1))
+    metrics.answers([known, foreign, foreign], 0.5)
+    assert "subjectwise_out_of_scope_total 2.0" in metrics.text().decode()
+    metrics.answers([known, foreign])
+    metrics.answers([Prediction("a", "even", 0.9, {"even": 0.9, "odd": 0.1})], 0.5)
+    assert "subjectwise_out_of_scope_total 2.0" in metrics.text().decode(), "this model has no minimum"

@@ -83,6 +83,14 @@ async function classify(event) {
   }
 }
 
+// Returns a sentence where an answer probably belongs to none of the subjects; else nothing.
+function doubt(found) {
+  if (found.in_scope != null && facts?.min_in_scope != null) {
+    return found.in_scope < facts.min_in_scope ? `Probably none of these subjects: the probability of any is ${percent(found.in_scope)}.` : "";
+  }
+  return found.label_mass !== null && found.label_mass < 0.5 ? "This question may not belong to any of these subjects." : "";
+}
+
 function showAnswer() {
   const minimum = Number($("minimum").value) / 100;
   $("minimum-shown").textContent = percent(minimum, 0);
@@ -90,9 +98,8 @@ function showAnswer() {
   const ranked = Object.entries(latest.scores).sort((a, b) => b[1] - a[1]);
   const abstains = ranked[0][1] < minimum;
   $("verdict").textContent = abstains ? `Abstains: ${ranked[0][0]} has only ${percent(ranked[0][1])}` : `${ranked[0][0]}, ${percent(ranked[0][1])}`;
-  const foreign = latest.label_mass !== null && latest.label_mass < 0.5;
-  $("doubt").hidden = !foreign;
-  $("doubt").textContent = foreign ? "This question may not belong to any of these subjects." : "";
+  $("doubt").textContent = doubt(latest);
+  $("doubt").hidden = !$("doubt").textContent;
   $("bars").replaceChildren(...ranked.slice(0, shownAll ? ranked.length : SHOWN).map(([label, score]) => {
     const fill = element("div", { className: "fill" });
     fill.style.width = `${100 * score}%`;
@@ -225,7 +232,7 @@ async function answerRows(rows, column, minimum) {
   const line = (row, found, note) => csvLine([...row, found?.label ?? "", found ? found.score : "", found ? found.best_label ?? found.label : "", note]);
   try {
     const { results } = await send(rows);
-    return rows.map((row, index) => line(row, results[index], ""));
+    return rows.map((row, index) => line(row, results[index], doubt(results[index])));
   } catch (error) {
     if (error.name === "AbortError" || /reached/.test(error.message)) throw error;
     if (rows.length === 1) return [line(rows[0], null, error.message)];

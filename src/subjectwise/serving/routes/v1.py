@@ -49,7 +49,8 @@ async def classify(request: Request, body: QuestionsRequest) -> JSONResponse:
     questions = service.read(texts, body.with_options)
     if body.explain:
         _check_explained(questions, service.settings)
-    options = AnswerOptions(Decision(body.min_confidence, body.multi_label), body.explain, body.sentence)
+    decision = Decision(body.min_confidence, body.multi_label, body.min_in_scope)
+    options = AnswerOptions(decision, body.explain, body.sentence)
     answer = await service.answer(request, questions, options)
     results = [
         prediction.to_dict() | {"top": label_scores(prediction, body.top_k)} for prediction in answer.predictions
