@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from subjectwise.errors import DataError
-from subjectwise.records import Question
+from subjectwise.records import Decision, Question, Scored
 from subjectwise.statistics.thresholds import (
-    Decision,
     decide,
     entropy_band,
     find_threshold,
@@ -16,17 +15,17 @@ from subjectwise.statistics.thresholds import (
 )
 
 
-def test_entropy_is_0_when_sure_and_1_when_lost() -> None:
-    found = normalised_entropy(np.array([[1.0, 0, 0, 0], [0.25] * 4, [0.5, 0.5, 0, 0]]))
-    np.testing.assert_allclose(found, [0, 1, 0.5], atol=1e-12)
+def test_entropy_is_0_when_certain_and_1_when_uniform() -> None:
+    entropy = normalised_entropy(np.array([[1.0, 0, 0, 0], [0.25] * 4, [0.5, 0.5, 0, 0]]))
+    np.testing.assert_allclose(entropy, [0, 1, 0.5], atol=1e-12)
     assert entropy_band(np.array([0.0, 0.19, 0.2, 0.5, 0.79, 0.8, 1.0])).tolist() == [0, 0, 1, 2, 3, 4, 4]
 
 
-def test_more_labels_the_more_doubt() -> None:
+def test_more_labels_at_a_higher_entropy() -> None:
     rows = np.array([[0.97, 0.01, 0.01, 0.01], [0.1, 0.4, 0.4, 0.1], [0.25] * 4])
-    assert [found.tolist() for found in likely_labels(rows)] == [[0], [1, 2, 0, 3], [0, 1, 2, 3]]
+    assert [likely.tolist() for likely in likely_labels(rows)] == [[0], [1, 2, 0, 3], [0, 1, 2, 3]]
     half = np.array([[0.0, 0.5, 0.0, 0.5]])
-    assert [found.tolist() for found in likely_labels(half)] == [[1, 3, 0]]
+    assert [likely.tolist() for likely in likely_labels(half)] == [[1, 3, 0]]
 
 
 def test_the_threshold_answers_as_much_as_the_target_allows() -> None:
@@ -49,14 +48,16 @@ def test_rows_of_equal_confidence_are_answered_together() -> None:
 def test_decide() -> None:
     rows = np.array([[0.9, 0.05, 0.05], [0.4, 0.3, 0.3]])
     asked, labels = [Question("one"), Question("two")], ["a", "b", "c"]
-    plain = decide(asked, rows, labels)
+    plain = decide(asked, Scored(rows), labels)
     assert [item.label for item in plain] == ["a", "a"]
     assert set(plain[0].to_dict()) == {"question", "label", "score", "scores", "label_mass"}
-    sure, unsure = decide(asked, rows, labels, Decision(min_confidence=0.5, multi_label=True), np.array([1.0, 0.2]))
+    sure, unsure = decide(
+        asked, Scored(rows, np.array([1.0, 0.2])), labels, Decision(min_confidence=0.5, multi_label=True)
+    )
     assert (sure.label, sure.best_label, sure.labels) == ("a", "a", ("a", "b"))
     assert (unsure.label, unsure.best_label, unsure.labels, unsure.label_mass) == ("abstain", "a", (), 0.2)
     assert unsure.entropy is not None and unsure.entropy > 0.9 and "labels" in unsure.to_dict()
-    assert decide([], np.zeros((0, 3)), labels) == []
+    assert decide([], Scored(np.zeros((0, 3))), labels) == []
 
 
 def test_bad_input() -> None:
