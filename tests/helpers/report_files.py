@@ -15,7 +15,7 @@ from subjectwise.evaluation.evaluate import Evaluation, Rows, evaluate
 from subjectwise.evaluation.report_schema import LearningCurve, LearningCurvePoint, MeasuredRows, Speed
 from subjectwise.records import Example, Question
 from subjectwise.statistics.calibration import apply_temperature
-from subjectwise.statistics.significance import wilson_interval
+from subjectwise.statistics.intervals import proportion_interval
 from subjectwise.types import FloatArray, IntArray, JsonObject
 
 LABELS = ["biology", "computer science", "law", "US$ and $"]
@@ -80,7 +80,7 @@ def make_curve(predictor: str = "small", seed: int = 0, rows: tuple[int, ...] = 
         LearningCurvePoint(
             rows=count,
             seed=number,
-            accuracy=wilson_interval(int(generator.binomial(400, 0.9 - 3.5 / count**0.5)), 400),
+            accuracy=proportion_interval(int(generator.binomial(400, 0.9 - 3.5 / count**0.5)), 400),
         )
         for count in rows
         for number in (1, 2, 3)

@@ -12,10 +12,10 @@ from subjectwise.evaluation.report_schema import (
     Calibration,
     EvaluationReport,
     MeasuredRows,
-    Metrics,
     ReliabilityPoint,
 )
 from subjectwise.models.model_config import ModelConfig, read_config, write_config
+from subjectwise.statistics.significance import Metrics
 from subjectwise.types import JsonObject
 from subjectwise.utils.atomic_files import file_sha256
 from subjectwise.utils.json_records import to_json

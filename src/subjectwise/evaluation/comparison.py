@@ -13,7 +13,7 @@ from subjectwise.errors import DataError
 from subjectwise.evaluation.report_files import PREDICTIONS_FILE, REPORT_FILE, iterate_predictions, read_report
 from subjectwise.evaluation.report_schema import EvaluationReport
 from subjectwise.statistics import metrics, significance
-from subjectwise.statistics.significance import Interval
+from subjectwise.statistics.intervals import Interval
 from subjectwise.types import BoolArray, FloatArray, IntArray, JsonObject
 from subjectwise.utils.json_records import to_json
 
@@ -54,7 +54,7 @@ class PairwiseComparison:
         better: the name of the one with the higher accuracy.
         other: the name of the next.
         accuracy: the better one's minus the other's, with its 95 % interval.
-        macro_f1: likewise, with the interval of a paired bootstrap.
+        macro_f1: likewise.
         mcnemar: p-value of McNemar's exact test on which rows each is right.
     """
 
@@ -115,12 +115,8 @@ def read_measured(folder: Path) -> MeasuredPredictor:
     return MeasuredPredictor(folder.name, report, labels, [row.row_id for row in rows], probabilities, truth)
 
 
-def compare(measured: Sequence[MeasuredPredictor], resamples: int = 1000) -> Comparison:
+def compare(measured: Sequence[MeasuredPredictor]) -> Comparison:
     """Compare reports on the same rows.
-
-    Args:
-        measured: two reports or more.
-        resamples: of the bootstrap.
 
     Raises:
         DataError: fewer than two, two of one name, or reports on different splits, rows or labels.
@@ -143,15 +139,15 @@ def compare(measured: Sequence[MeasuredPredictor], resamples: int = 1000) -> Com
     if len(set(names)) < len(names):
         raise DataError(f"Two reports are called {max(names, key=names.count)!r}; rename one of the folders.")
     ranked = sorted(measured, key=lambda item: -item.correct.mean())
-    return Comparison(ranked, [_compare_pair(better, other, resamples) for better, other in pairwise(ranked)])
+    return Comparison(ranked, [_compare_pair(better, other) for better, other in pairwise(ranked)])
 
 
-def _compare_pair(better: MeasuredPredictor, other: MeasuredPredictor, resamples: int) -> PairwiseComparison:
+def _compare_pair(better: MeasuredPredictor, other: MeasuredPredictor) -> PairwiseComparison:
     pair = better.probabilities, other.probabilities, better.truth
     return PairwiseComparison(
         better=better.name,
         other=other.name,
-        accuracy=significance.paired_difference(*pair, of=metrics.accuracy, resamples=resamples),
-        macro_f1=significance.paired_difference(*pair, of=metrics.macro_f1, resamples=resamples),
+        accuracy=significance.accuracy_difference(*pair),
+        macro_f1=significance.macro_f1_difference(*pair),
         mcnemar=significance.mcnemar(better.correct, other.correct),
     )

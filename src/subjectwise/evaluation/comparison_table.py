@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from subjectwise.evaluation.comparison import Comparison
-from subjectwise.evaluation.report_schema import METRIC_NAMES, Metric
-from subjectwise.statistics.significance import Interval
+from subjectwise.evaluation.report_schema import METRIC_NAMES
+from subjectwise.statistics.intervals import Interval, Metric
 
 COLUMNS = ("accuracy", "macro_f1", "nll", "brier", "ece")
 _PERCENT = ("accuracy", "macro_f1")

@@ -10,8 +10,8 @@ from rich.text import Text
 
 from subjectwise.evaluation.audit import Audit
 from subjectwise.evaluation.report_schema import METRIC_NAMES, Calibration, EvaluationReport, NoiseResult
+from subjectwise.statistics.intervals import Interval
 from subjectwise.statistics.metrics import CoveragePoint
-from subjectwise.statistics.significance import Interval
 
 _REPORT_WIDTH = 100  # where the output is not a terminal
 _AUDIT_WIDTH = 160

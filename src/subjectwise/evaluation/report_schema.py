@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from subjectwise.statistics.intervals import Interval
 from subjectwise.statistics.metrics import CoveragePoint
-from subjectwise.statistics.significance import Interval
+from subjectwise.statistics.significance import Metrics
 from subjectwise.types import JsonObject
 from subjectwise.utils.json_records import FieldError, to_json
 
@@ -23,33 +24,6 @@ METRIC_NAMES = {
     "ece": "ECE",
     "classwise_ece": "classwise ECE",
 }
-
-
-@dataclass(frozen=True)
-class PointEstimate:
-    """A metric without an interval: resampling rows gives none that covers a calibration error."""
-
-    value: float
-
-
-Metric = Interval | PointEstimate
-
-
-@dataclass(frozen=True)
-class Metrics:
-    """The metrics of a report; in older ones some are missing."""
-
-    accuracy: Interval
-    macro_f1: Interval | None = None
-    nll: Interval | None = None
-    brier: Interval | None = None
-    ece: PointEstimate | None = None
-    classwise_ece: PointEstimate | None = None
-
-    def named(self, name: str) -> Metric | None:
-        """Return a metric by its name in `METRIC_NAMES`; None where the report has none."""
-        metric: Metric | None = getattr(self, name)
-        return metric
 
 
 @dataclass(frozen=True)

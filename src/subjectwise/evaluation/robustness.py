@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from subjectwise.evaluation.report_schema import NoiseResult
 from subjectwise.records import Question
 from subjectwise.statistics import metrics
-from subjectwise.statistics.significance import paired_difference, wilson_interval
+from subjectwise.statistics.intervals import proportion_interval
+from subjectwise.statistics.significance import accuracy_difference
 from subjectwise.text.typing_noise import levels_of, perturb_questions
 from subjectwise.types import FloatArray, IntArray
 
@@ -42,9 +43,9 @@ def robustness(
             results[kind].append(
                 NoiseResult(
                     level=level,
-                    accuracy=wilson_interval(int((after == truth).sum()), len(truth)),
-                    change=paired_difference(noisy, clean, truth),
-                    labels_kept=wilson_interval(int((after == before).sum()), len(truth)),
+                    accuracy=proportion_interval(int((after == truth).sum()), len(truth)),
+                    change=accuracy_difference(noisy, clean, truth),
+                    labels_kept=proportion_interval(int((after == before).sum()), len(truth)),
                     nll=metrics.nll(noisy, truth),
                 )
             )

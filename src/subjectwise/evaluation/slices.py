@@ -24,8 +24,8 @@ from subjectwise.evaluation.report_schema import (
 from subjectwise.records import Example
 from subjectwise.statistics import metrics
 from subjectwise.statistics.calibration import remove_temperature
+from subjectwise.statistics.intervals import proportion_interval
 from subjectwise.statistics.metrics import CoveragePoint
-from subjectwise.statistics.significance import wilson_interval
 from subjectwise.statistics.thresholds import BANDS, entropy_band, likely_labels, normalised_entropy
 from subjectwise.types import BoolArray, FloatArray, IntArray
 
@@ -74,7 +74,7 @@ def by_question(
 
 def _group_accuracy(probabilities: FloatArray, truth: IntArray, own: BoolArray) -> GroupAccuracy:
     hits = probabilities[own].argmax(axis=1) == truth[own]
-    return GroupAccuracy(int(own.sum()), wilson_interval(int(hits.sum()), int(own.sum())))
+    return GroupAccuracy(int(own.sum()), proportion_interval(int(hits.sum()), int(own.sum())))
 
 
 def confusion(probabilities: FloatArray, truth: IntArray, labels: Sequence[str]) -> ConfusionMatrix:
@@ -124,7 +124,7 @@ def calibration(probabilities: FloatArray, truth: IntArray, temperature: float) 
 def _calibration_metrics(probabilities: FloatArray, truth: IntArray) -> CalibrationMetrics:
     points = []
     for each in metrics.reliability(probabilities, truth):
-        accuracy = wilson_interval(each.right, each.rows)
+        accuracy = proportion_interval(each.right, each.rows)
         points.append(ReliabilityPoint(each.rows, each.confidence, accuracy.value, accuracy.low, accuracy.high))
     return CalibrationMetrics(
         ece=metrics.ece(probabilities, truth),
@@ -154,7 +154,7 @@ def at_thresholds(
             threshold=threshold,
             rows=rows,
             coverage=float(answered.mean()),
-            accuracy=wilson_interval(int(right[answered].sum()), rows) if rows else None,
+            accuracy=proportion_interval(int(right[answered].sum()), rows) if rows else None,
         )
     return results
 

@@ -8,7 +8,7 @@ from helpers.report_files import make_evaluation
 from subjectwise.evaluation.audit import Audit, AuditedRow, LabelEstimate
 from subjectwise.evaluation.console import print_audit, print_report
 from subjectwise.evaluation.report_schema import Calibration, EvaluationReport, MeasuredRows, Metrics, NoiseResult
-from subjectwise.statistics.significance import Interval
+from subjectwise.statistics.intervals import Interval
 
 # Names that rich would read as markup, or refuse.
 NAMES = ["c[/]x", "[bug]", "[red]law[/red]", ":smile:"]

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from subjectwise.evaluation.report.formatting import SPACE, clip, mean, percent_name
 from subjectwise.evaluation.report_schema import ClassMetrics, ConfusionMatrix, ReliabilityPoint, ThresholdResult
+from subjectwise.statistics.intervals import Interval
 from subjectwise.statistics.metrics import CoveragePoint
-from subjectwise.statistics.significance import Interval
 
 # Ink on a cell of this opacity or less has a contrast of 4.5 to 1, on the light page and on the dark one.
 STRONGEST_SHADE = 0.5

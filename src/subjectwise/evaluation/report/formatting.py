@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from subjectwise.statistics.significance import Interval
+from subjectwise.statistics.intervals import Interval
 
 # Between a number and its percent sign: narrow, and never the end of a line.
 SPACE = "\u202f"

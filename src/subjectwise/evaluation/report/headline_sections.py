@@ -19,7 +19,7 @@ from subjectwise.evaluation.report.formatting import (
     percent_range,
 )
 from subjectwise.evaluation.report_schema import Calibration, EvaluationReport
-from subjectwise.statistics.significance import wilson_interval
+from subjectwise.statistics.intervals import proportion_interval
 
 # The share of questions answered that the first screen shows.
 COVERAGE = 0.75
@@ -51,7 +51,7 @@ def tiles(report: EvaluationReport) -> list[Tile]:
     point = next((point for point in report.risk_coverage if point.coverage >= COVERAGE - 1e-9), None)
     if point:
         answered = round(point.coverage * report.data.rows)
-        interval = wilson_interval(round(point.accuracy * answered), answered)
+        interval = proportion_interval(round(point.accuracy * answered), answered)
         note = f"where the confidence is at least {fixed(point.threshold, 2)}"
         name = f"Accuracy at {percent(COVERAGE, 0)} coverage"
         shown.append(Tile(name, percent(point.accuracy), percent_range(interval), interval_bar(interval), note))

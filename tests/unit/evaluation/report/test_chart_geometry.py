@@ -8,8 +8,8 @@ import pytest
 
 from subjectwise.evaluation.report import chart_geometry as charts
 from subjectwise.evaluation.report_schema import ClassMetrics, ConfusionMatrix, ReliabilityPoint, ThresholdResult
+from subjectwise.statistics.intervals import Interval
 from subjectwise.statistics.metrics import CoveragePoint
-from subjectwise.statistics.significance import Interval
 
 
 def test_a_scale_is_linear_and_may_run_backwards() -> None:

@@ -16,7 +16,7 @@ from subjectwise.evaluation.report.formatting import (
     percent_range,
     rate,
 )
-from subjectwise.statistics.significance import Interval
+from subjectwise.statistics.intervals import Interval
 
 
 def test_numbers() -> None:
