@@ -14,6 +14,7 @@ import yaml
 from subjectwise.errors import ModelFolderError
 from subjectwise.models.gguf import EMBEDDED_NAME
 from subjectwise.models.model_config import ModelConfig, read_config
+from subjectwise.statistics.calibration import ENOUGH_ROWS
 from subjectwise.types import JsonObject
 from subjectwise.utils.atomic_files import new_file, writing
 from subjectwise.utils.optional_dependencies import require
@@ -100,6 +101,7 @@ def _context(config: ModelConfig) -> dict[str, Any]:
         "base": base,
         "labels": list(config.labels),
         "validation": results.get("validation"),
+        "enough_rows": ENOUGH_ROWS,
         "reports": reports,
         "data": results.get("data"),
         "options": f"{'with' if config.prompt.with_options else 'without'} the answer options by default",
@@ -130,10 +132,13 @@ def _reports(config: ModelConfig) -> list[JsonObject]:
 
 
 def _interval(metric: Mapping[str, float] | None, scale: float, digits: int) -> str:
+    """Return a metric of a kept report with its interval, where it has one."""
     if metric is None:
         return "–"
-    value, low, high = (metric[part] * scale for part in ("value", "low", "high"))
-    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+    value = f"{metric['value'] * scale:.{digits}f}"
+    if "low" not in metric:
+        return value
+    return f"{value} [{metric['low'] * scale:.{digits}f}, {metric['high'] * scale:.{digits}f}]"
 
 
 def _rows_name(data: Mapping[str, Any]) -> str:

@@ -20,7 +20,7 @@ from subjectwise.publish.model_card import write_card
 from subjectwise.records import Example, show_options
 from subjectwise.statistics.calibration import apply_temperature, fit_temperature
 from subjectwise.statistics.metrics import MEASURES
-from subjectwise.statistics.thresholds import find_thresholds
+from subjectwise.statistics.thresholds import RISK, find_thresholds
 from subjectwise.text.spelling import count_words
 from subjectwise.types import IntArray, JsonObject
 from subjectwise.utils.progress import progress_bar
@@ -64,7 +64,7 @@ def calibrate(
     scores, truth = score_examples(loaded.scorer, validation, config.prompt.with_options, progress=progress)
     temperature = fit_temperature(scores.log_probs, truth)
     probabilities = apply_temperature(scores.log_probs, temperature)
-    measured: JsonObject = {"rows": len(validation), "manifest_sha256": data.manifest_sha256}
+    measured: JsonObject = {"rows": len(validation), "manifest_sha256": data.manifest_sha256, "threshold_risk": RISK}
     for name in ("accuracy", "macro_f1", "nll", "ece"):
         measured[name] = MEASURES[name](probabilities, truth)
     results = {**config.results, "validation": measured}

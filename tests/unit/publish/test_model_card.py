@@ -131,6 +131,27 @@ def test_reports_kept_by_0_1_0_have_no_interval_of_the_calibration_error(folder:
     assert "| 0.014 |" in text and "0.015" not in text
 
 
+def test_a_threshold_says_what_it_promises(folder: Path) -> None:
+    config = read_config(folder)
+    promised = replace(config, thresholds={"0.95": 0.8234})
+    assert config.results["validation"]["threshold_risk"] == 0.05
+    text = render_card(promised)
+    assert "probability is at least 0.823, at least 95 % of the answers are right on new questions" in text
+    assert "fails for at most 5 % of validation sets" in text
+    del promised.results["validation"]["threshold_risk"]
+    assert "Of the validation rows with a probability of at least 0.823, 95 % are classified right" in render_card(
+        promised
+    ), "0.1.0 chose thresholds by the validation rows alone"
+
+
+def test_a_small_validation_set_is_a_limit(folder: Path) -> None:
+    config = read_config(folder)
+    rows = config.results["validation"]["rows"]
+    assert f"calibrated on only {rows} validation rows" in render_card(config)
+    config.results["validation"]["rows"] = 100
+    assert "calibrated on only" not in render_card(config)
+
+
 def test_a_missing_library_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "jinja2", None)
     with pytest.raises(SubjectwiseError, match=r"needs jinja2, .*subjectwise\[train\]"):
