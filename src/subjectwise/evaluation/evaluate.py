@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,16 +18,15 @@ from subjectwise.evaluation import slices
 from subjectwise.evaluation.report_schema import (
     EvaluationReport,
     MeasuredRows,
-    Metrics,
-    PointEstimate,
     PredictionRow,
     Speed,
 )
 from subjectwise.evaluation.robustness import robustness
+from subjectwise.labels import fold_label
 from subjectwise.records import Example, Question, QuestionClassifier, Scored, show_options
 from subjectwise.statistics.calibration import correct_prior
 from subjectwise.statistics.significance import measure
-from subjectwise.types import FloatArray, IntArray, Progress
+from subjectwise.types import IntArray, Progress
 from subjectwise.utils.versions import library_versions, machine_description
 
 USUAL_COLUMNS = Columns()
@@ -134,7 +134,7 @@ def evaluate(
             prior_correction=prior_correction,
             manifest_sha256=rows.manifest_sha256,
         ),
-        metrics=_metrics(probabilities, truth),
+        metrics=measure(probabilities, truth),
         per_class=slices.per_class(probabilities, truth, labels),
         per_source=slices.per_source(probabilities, truth, examples),
         slices=slices.by_question(probabilities, truth, examples),
@@ -165,7 +165,10 @@ def _label_indices(examples: Sequence[Example], labels: Sequence[str], name: str
     """Return the index of each row's label, [rows]; raise DataError where a label is unknown or has no rows."""
     given = {example.label for example in examples}
     if unknown := sorted(given - set(labels)):
-        raise DataError(f"The data has the label {unknown[0]!r}, which {name or 'the predictor'} does not know.")
+        raise DataError(
+            f"The data has the label {unknown[0]!r}, which {name or 'the predictor'} does not know"
+            f"{_suggestion(unknown[0], labels)}."
+        )
     missing = sorted(set(labels) - given)
     if missing and not allow_missing:
         raise DataError(
@@ -176,16 +179,11 @@ def _label_indices(examples: Sequence[Example], labels: Sequence[str], name: str
     return np.array([index[example.label] for example in examples], dtype=np.int64)
 
 
-def _metrics(probabilities: FloatArray, truth: IntArray) -> Metrics:
-    measured = measure(probabilities, truth)
-    return Metrics(
-        accuracy=measured["accuracy"],
-        macro_f1=measured["macro_f1"],
-        nll=measured["nll"],
-        brier=measured["brier"],
-        ece=PointEstimate(measured["ece"].value),
-        classwise_ece=PointEstimate(measured["classwise_ece"].value),
-    )
+def _suggestion(unknown: str, labels: Sequence[str]) -> str:
+    """Return a question for the label that was probably meant; empty where none is similar."""
+    folded = {fold_label(label): label for label in labels}
+    close = difflib.get_close_matches(fold_label(unknown), folded, n=1, cutoff=0.6)
+    return f"; did you mean {folded[close[0]]!r}? Rename the labels in the data" if close else ""
 
 
 def _prediction_rows(examples: Sequence[Example], scored: Scored, labels: Sequence[str]) -> list[PredictionRow]:
