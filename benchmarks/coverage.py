@@ -10,7 +10,7 @@ evaluate` and `subjectwise calibrate` do, and compared with the population:
 3. ECE: of 100 perfectly calibrated models, how many stay below the bound that is printed with it (95);
 4. temperature: NLL lost against the true temperature, by the number of validation rows, with and without the prior.
 
-Writes benchmarks/results/coverage.json. The default takes a minute or two on one core and may be off by three of 100;
+Writes benchmarks/results/coverage.json. The default, a minute or two on one core, may be off by three of 100;
 the file in the repository is of 2,000 draws, a quarter of an hour.
 """
 

@@ -46,7 +46,7 @@ def evaluate(
     engine: Engine = "pytorch",
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Measure accuracy, macro-F1, NLL and Brier score with 95 % intervals, calibration, and much more in the report.
+    """Measure accuracy, macro-F1, NLL and Brier score with 95 % intervals, and the calibration error with its bound.
 
     Example: `subjectwise evaluate shipped --data split --split test --output report`
     """

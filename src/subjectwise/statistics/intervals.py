@@ -71,13 +71,16 @@ def mean_interval(
     mean, rows = float(values.mean()), len(values)
     if rows < 2:
         return Interval(mean, lowest, highest)
+    spread = float(values.std())
+    # A resample that lacks the few large values of a small sample has hardly any spread: without a floor the interval
+    # would be boundless.
+    least = max(0.1 * spread, 1e-12)
     generator = np.random.default_rng(seed)
     deviations = np.empty(resamples)
     block = max(1, _BLOCK // rows)
     for start in range(0, resamples, block):
         count = min(block, resamples - start)
         drawn = values[generator.integers(0, rows, (count, rows))]  # [resamples of the block, rows]
-        deviations[start : start + count] = (drawn.mean(axis=1) - mean) / np.maximum(drawn.std(axis=1), 1e-12)
+        deviations[start : start + count] = (drawn.mean(axis=1) - mean) / np.maximum(drawn.std(axis=1), least)
     low, high = np.percentile(deviations, [2.5, 97.5])
-    spread = float(values.std())
     return Interval(mean, max(lowest, mean - spread * float(high)), min(highest, mean - spread * float(low)))

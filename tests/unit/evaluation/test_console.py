@@ -7,8 +7,9 @@ import pytest
 from helpers.report_files import make_evaluation
 from subjectwise.evaluation.audit import Audit, AuditedRow, LabelEstimate
 from subjectwise.evaluation.console import print_audit, print_report
-from subjectwise.evaluation.report_schema import Calibration, EvaluationReport, MeasuredRows, Metrics, NoiseResult
+from subjectwise.evaluation.report_schema import Calibration, EvaluationReport, MeasuredRows, NoiseResult
 from subjectwise.statistics.intervals import Interval
+from subjectwise.statistics.significance import Metrics
 
 # Names that rich would read as markup, or refuse.
 NAMES = ["c[/]x", "[bug]", "[red]law[/red]", ":smile:"]

@@ -32,7 +32,7 @@ def test_a_temperature_is_recovered(temperature: float) -> None:
 
 def constant(confidence: float, rows: int) -> FloatArray:
     """Log-probabilities of four labels, the first with that confidence."""
-    return np.log(np.tile([confidence, *[(1 - confidence) / 3] * 3], (rows, 1)))
+    return np.asarray(np.log(np.tile([confidence, *[(1 - confidence) / 3] * 3], (rows, 1))))
 
 
 @pytest.mark.parametrize(("confidence", "at_most"), [(0.6, 0.93), (0.9, 0.98), (0.99, 0.996)])
