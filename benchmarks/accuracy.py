@@ -1,10 +1,10 @@
-"""Measures the accuracy that the README states, on MMLU-Pro. Resumes; what is done is skipped.
+"""Measure the accuracy that the README states, on MMLU-Pro. Resumes; finished steps are skipped.
 
     python benchmarks/accuracy.py --source MMLU_PRO_FILE_OR_HUB_NAME [--only shipped|reference] [--seeds 1,2,3]
 
 `shipped`: the shipped adapter on the test rows of `grouped`, without and with options, and on short general questions.
 `reference`: the recipe `small` trained three times on the 1,192 rows of `reference`, one seed each; seeds that are not
-asked for keep the figures that the results file has of them.
+requested keep their results.
 Writes benchmarks/results/accuracy.json. On two cores `shipped` takes ten minutes, `reference` forty.
 """
 
@@ -23,6 +23,7 @@ KEYS = ("data", "metrics", "speed", "versions", "machine", "command")
 
 
 def shipped(source: str, seeds: Sequence[int]) -> dict[str, Path]:
+    """Evaluate the shipped adapter; return the folder of each report."""
     data = split("grouped", source)
     short = HERE.parent / "data" / "short_questions_test.jsonl"
     return {
@@ -33,23 +34,24 @@ def shipped(source: str, seeds: Sequence[int]) -> dict[str, Path]:
 
 
 def reference(source: str, seeds: Sequence[int]) -> dict[str, Path]:
+    """Train and evaluate the recipe `small` once per seed; return the folder of each report."""
     data = split("reference", source)
-    # Compiling needs a C++ compiler and changes the speed of training, not what is computed.
+    # Compiling needs a C++ compiler; it changes the speed of training, not the result.
     compiled = "true" if shutil.which("c++") else "false"
-    found = {}
+    folders = {}
     for seed in seeds:
         name = f"small-seed-{seed}"
         settings = ["--set", f"training.seed={seed}", "--set", f"training.compile={compiled}"]
         model = train(name, "small", data, *settings)
-        found[f"small, reference test, seed {seed}"] = evaluate(REPORTS / name, model, data)
-    return found
+        folders[f"small, reference test, seed {seed}"] = evaluate(REPORTS / name, model, data)
+    return folders
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--source", default="TIGER-Lab/MMLU-Pro")
     parser.add_argument("--only", choices=["shipped", "reference"])
-    parser.add_argument("--seeds", default="1,2,3", help="of `reference`")
+    parser.add_argument("--seeds", default="1,2,3", help="seeds of `reference`")
     arguments = parser.parse_args()
     seeds = [int(seed) for seed in arguments.seeds.split(",")]
     kept = read_results("accuracy.json")
@@ -59,11 +61,11 @@ def main() -> None:
             kept |= {name: {key: report[key] for key in KEYS} for name, report in reports.items()}
     write_results("accuracy.json", kept)
     print("\n" + metric_table("what", kept))
-    seeds = [report["metrics"]["accuracy"]["value"] for name, report in kept.items() if "seed" in name]
-    if len(seeds) > 1:
+    accuracies = [report["metrics"]["accuracy"]["value"] for name, report in kept.items() if "seed" in name]
+    if len(accuracies) > 1:
         print(
-            f"\nreference test accuracy over {len(seeds)} seeds: mean {100 * statistics.mean(seeds):.1f}, "
-            f"standard deviation {100 * statistics.stdev(seeds):.1f}"
+            f"\nreference test accuracy over {len(accuracies)} seeds: mean {100 * statistics.mean(accuracies):.1f}, "
+            f"standard deviation {100 * statistics.stdev(accuracies):.1f}"
         )
 
 

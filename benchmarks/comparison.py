@@ -15,6 +15,8 @@ import argparse
 import json
 import shutil
 import statistics
+import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import groupby, islice
@@ -22,81 +24,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from common import HERE, WORK, evaluate, read_report, read_results, split, subjectwise, table, train, write_results
+from comparison_rows import BASES, LOST_HEAD, PROTOCOLS, ROWS, SPEC, Row
 from safetensors.torch import load_file, save_file
 
 from subjectwise.data.split import open_split
 from subjectwise.errors import DataError
-from subjectwise.evaluation.comparison import Measured, figure, read_measured
-from subjectwise.evaluation.evaluate import machine_description
+from subjectwise.evaluation.comparison import read_measured
 from subjectwise.models.lora import WEIGHTS_FILE
-from subjectwise.models.model_folder import CONFIG_FILE, library_versions
-from subjectwise.statistics import metrics, significance
-from subjectwise.utils.atomic_files import new_folder, read_json, write_json
+from subjectwise.models.model_config import CONFIG_FILE
+from subjectwise.statistics.significance import accuracy_difference, mcnemar
+from subjectwise.types import FloatArray, IntArray
+from subjectwise.utils.atomic_files import new_folder, read_json
+from subjectwise.utils.versions import library_versions, machine_description
 
 REPORTS = WORK / "comparison"
 SPEED = WORK / "comparison-speed"
 SPEED_ROUNDS = 2
 SPEED_ROWS = 6  # of each label, to train for a moment on
-
-
-@dataclass(frozen=True)
-class Row:
-    """One predictor of the table.
-
-    Attributes:
-        name: of its folders.
-        base: a key of the file's `bases`; empty for the embedded base and for baselines that need none.
-        of: the row whose trained model is read with the fault `spoil`; empty where one is trained.
-        mean_of: rows whose trained adapters are averaged; empty where one is trained.
-    """
-
-    name: str
-    shown: str
-    protocol: str
-    recipe: str
-    settings: tuple[str, ...]
-    base: str = ""
-    of: str = ""
-    spoil: str = ""
-    mean_of: tuple[str, ...] = ()
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """The rows whose trained models it is made of."""
-        return (self.of,) if self.of else self.mean_of
-
-    @property
-    def is_baseline(self) -> bool:
-        return self.recipe.startswith("baseline:")
-
-    def can_be_trained(self, bases: Mapping[str, str]) -> bool:
-        """Whether it is made of no other row, and its base is at hand."""
-        return not self.needs and (not self.base or self.base in bases)
-
-    def set_options(self) -> list[str]:
-        return [part for setting in self.settings for part in ("--set", setting)]
-
-
-SPEC: dict[str, Any] = yaml.safe_load((HERE / "comparison.yaml").read_text(encoding="utf-8"))
-BASES: dict[str, str] = SPEC["bases"]
-PROTOCOLS = ("reference", "grouped", "control")
-
-
-def read_rows() -> list[Row]:
-    rows = []
-    for protocol in PROTOCOLS:
-        for entry in SPEC[protocol]:
-            # A list within the list is a group of settings that many rows share.
-            settings = [[part] if isinstance(part, str) else part for part in entry.pop("settings", [])]
-            made_of = tuple(entry.pop("mean_of", []))
-            flat = tuple(part for group in settings for part in group)
-            rows.append(Row(protocol=protocol, settings=flat, mean_of=made_of, **entry))
-    return rows
-
-
-ROWS = read_rows()
 
 
 def measure(row: Row, source: str, base: str, train_only: bool) -> None:
@@ -106,14 +51,31 @@ def measure(row: Row, source: str, base: str, train_only: bool) -> None:
         if not train_only:
             evaluate(REPORTS / row.name, row.recipe, data, *base_option(base))
         return
-    if row.of:
-        model = spoil(row)
+    if row.fault == LOST_HEAD:
+        model = with_lost_head(row)
+    elif row.of:
+        model = WORK / "models" / row.of
     elif row.mean_of:
         model = average(row, data)
     else:
-        model = train(row.name, row.recipe, data, *base_option(base), *row.set_options())
+        model = WORK / "models" / row.name
+        options = [*base_option(base), *row.set_options()]
+        run(row, model, "train", row.recipe, "--data", data, "--output", model, *options)
     if not train_only:
-        evaluate(REPORTS / row.name, model, data)
+        report = REPORTS / row.name
+        run(row, report, "evaluate", model, "--data", data, "--output", report)
+
+
+def run(row: Row, result: Path, *arguments: str | Path) -> None:
+    """Runs a command of the package, with the row's fault if it has one, where its result does not exist."""
+    if result.exists():
+        return
+    if row.fault in ("", LOST_HEAD):
+        subjectwise(*arguments)
+        return
+    script = HERE / "head_faults.py"
+    print("$ python", script, row.fault, *arguments, flush=True)
+    subprocess.run([sys.executable, str(script), row.fault, *map(str, arguments)], check=True)
 
 
 def base_option(base: str) -> list[str]:
@@ -121,7 +83,7 @@ def base_option(base: str) -> list[str]:
 
 
 def measure_speed(rows: Sequence[Row], source: str, bases: Mapping[str, str]) -> dict[str, Any]:
-    """Questions a second on the test rows of `reference`, all rows in turn, round after round; the median of each."""
+    """Questions per second on the test rows of `reference`, all rows in turn, round after round; the median of each."""
     data, few = split("reference", source), SPEED / "rows.jsonl"
     shutil.rmtree(SPEED / "reports", ignore_errors=True)
     if not few.exists():
@@ -130,20 +92,20 @@ def measure_speed(rows: Sequence[Row], source: str, bases: Mapping[str, str]) ->
         kept = [row for _, group in groupby(examples, key=lambda row: row.label) for row in islice(group, SPEED_ROWS)]
         few.write_text("".join(json.dumps({"question": row.question.text, "label": row.label}) + "\n" for row in kept))
     trained_on = split("comparison-speed-rows", str(few), "grouped")
-    found: dict[str, list[float]] = {}
+    speeds: dict[str, list[float]] = {}
     for number in range(SPEED_ROUNDS):
         for row in rows:
-            folder, where = SPEED / "reports" / f"{row.name}-{number}", base_option(bases.get(row.base, ""))
+            folder, base = SPEED / "reports" / f"{row.name}-{number}", base_option(bases.get(row.base, ""))
             if row.is_baseline:
-                report = read_report(evaluate(folder, row.recipe, data, *where))
+                report = read_report(evaluate(folder, row.recipe, data, *base))
             else:
                 once = ["--set", "training.epochs=1", "--set", "training.compile=false"]
-                model = train(f"{row.name}-speed", row.recipe, trained_on, *where, *row.set_options(), *once)
+                model = train(f"{row.name}-speed", row.recipe, trained_on, *base, *row.set_options(), *once)
                 report = read_report(evaluate(folder, model, data))
-            found.setdefault(row.name, []).append(report["speed"]["questions_per_second"])
+            speeds.setdefault(row.name, []).append(report["speed"]["questions_per_second"])
     return {
         name: {"questions_per_second": statistics.median(rounds), "rounds": rounds, "machine": machine_description()}
-        for name, rounds in found.items()
+        for name, rounds in speeds.items()
     }
 
 
@@ -156,46 +118,73 @@ def average(row: Row, data: Path) -> Path:
     return folder
 
 
-def spoil(row: Row) -> Path:
-    """A copy of a trained head that is read at the end of the padded row, or is random as one that was not saved."""
+def with_lost_head(row: Row) -> Path:
+    """A copy of a trained head whose weights are random, as those of one that was not saved."""
     folder = WORK / "models" / row.name
     if folder.exists():
         return folder
     with new_folder(folder) as copy:
         shutil.copytree(WORK / "models" / row.of, copy, dirs_exist_ok=True)
-        if row.spoil == "row_end":
-            config = read_json(copy / CONFIG_FILE, DataError)
-            config["head"]["pooling"] = "row_end"
-            write_json(copy / CONFIG_FILE, config)
-        elif row.spoil == "lost_head":
-            weights = load_file(copy / WEIGHTS_FILE)
-            torch.manual_seed(20261123)  # not that of the training run, whose first head it would draw again
-            for name in weights:
-                if ".score." in name:
-                    weights[name] = 0.02 * torch.randn_like(weights[name])
-            save_file(weights, copy / WEIGHTS_FILE, metadata={"format": "pt"})
-        else:
-            raise SystemExit(f"{row.name}: {row.spoil!r} is no fault that is known here.")
+        weights = load_file(copy / WEIGHTS_FILE)
+        torch.manual_seed(20261123)  # not that of the training run, whose first head it would draw again
+        for name in weights:
+            if ".score." in name:
+                weights[name] = 0.02 * torch.randn_like(weights[name])
+        save_file(weights, copy / WEIGHTS_FILE, metadata={"format": "pt"})
     return folder
 
 
-def facts(row: Row, measured: Measured) -> dict[str, Any]:
-    found = {key: measured.report[key] for key in ("data", "metrics", "speed", "machine")}
-    file = WORK / "models" / row.name / CONFIG_FILE
+@dataclass(frozen=True)
+class MeasuredRow:
+    """A row's report, and its predictions, [rows, labels], with the index of each row's label, [rows]."""
+
+    report: dict[str, Any]
+    probabilities: FloatArray
+    truth: IntArray
+
+    @classmethod
+    def of(cls, row: Row) -> MeasuredRow | None:
+        try:
+            measured = read_measured(REPORTS / row.name)
+        except DataError:
+            return None
+        return cls(read_report(REPORTS / row.name), measured.probabilities, measured.truth)
+
+
+def facts(row: Row, measured: MeasuredRow) -> dict[str, Any]:
+    """What the results keep of a row."""
+    kept = {key: measured.report[key] for key in ("data", "metrics", "speed", "machine")}
+    file = WORK / "models" / (row.name if row.fault == LOST_HEAD or not row.of else row.of) / CONFIG_FILE
     if file.exists():
         results = read_json(file, DataError)["results"]
-        found |= {key: results[key] for key in ("cost", "best_epoch", "validation") if key in results}
-    return {"shown": row.shown, "protocol": row.protocol, "recipe": row.recipe, "settings": row.settings, **found}
-
-
-def difference(first: Measured, second: Measured) -> dict[str, Any]:
-    pair = first.probabilities, second.probabilities, first.truth
-    gap = significance.paired_difference(*pair, of=metrics.accuracy)
+        kept |= {key: results[key] for key in ("cost", "best_epoch", "validation") if key in results}
+    fault = {"fault": row.fault} if row.fault else {}
     return {
-        "accuracies": [float(each.right.mean()) for each in (first, second)],
-        "accuracy": asdict(gap),
-        "mcnemar": significance.mcnemar(first.right, second.right),
+        "shown": row.shown,
+        "protocol": row.protocol,
+        "recipe": row.recipe,
+        "settings": row.settings,
+        **fault,
+        **kept,
     }
+
+
+def difference(first: MeasuredRow, second: MeasuredRow) -> dict[str, Any]:
+    """The first row's accuracy minus the second's, on the same test rows."""
+    correct = [each.probabilities.argmax(axis=1) == each.truth for each in (first, second)]
+    return {
+        "accuracies": [float(each.mean()) for each in correct],
+        "accuracy": asdict(accuracy_difference(first.probabilities, second.probabilities, first.truth)),
+        "mcnemar": mcnemar(*correct),
+    }
+
+
+def metric_text(name: str, metric: Mapping[str, float]) -> str:
+    """A metric as the table shows it: accuracy and macro-F1 in percent, its interval in brackets."""
+    scale, digits = (100, 1) if name in ("accuracy", "macro_f1") else (1, 3)
+    text = f"{metric['value'] * scale:.{digits}f}"
+    ends = [f"{metric[end] * scale:.{digits}f}" for end in ("low", "high") if end in metric]
+    return f"{text} [{', '.join(ends)}]" if ends else text
 
 
 def fill_command(row: Row) -> str:
@@ -208,12 +197,12 @@ def show(results: dict[str, Any]) -> None:
     for protocol in PROTOCOLS:
         rows = []
         for row in (row for row in ROWS if row.protocol == protocol):
-            found = results["rows"].get(row.name)
-            if found is None:
+            kept = results["rows"].get(row.name)
+            if kept is None:
                 rows.append([row.shown, f"`{fill_command(row)}`" if row.base else "not run", *[""] * 6])
                 continue
-            figures, cost = found["metrics"], found.get("cost")
-            cells = [row.shown, *(figure(key, figures[key]) for key in ("accuracy", "macro_f1", "nll"))]
+            values, cost = kept["metrics"], kept.get("cost")
+            cells = [row.shown, *(metric_text(key, values[key]) for key in ("accuracy", "macro_f1", "nll"))]
             speed = results["speed"].get(row.name)
             cells.append(f"{speed['questions_per_second']:.1f}" if speed else "")
             if cost:
@@ -223,9 +212,9 @@ def show(results: dict[str, Any]) -> None:
         print(f"\n{protocol}\n\n{table(header, rows)}")
     # A pair outlives its runs: the accuracies of the two say which runs it is of, where a row was measured again.
     print("\n" + table(["first", "second", "their accuracies", "first - second", "McNemar p"], [
-        [first, second, " and ".join(f"{100 * value:.1f}" for value in found.get("accuracies", [])),
-         figure("accuracy", found["accuracy"]), f"{found['mcnemar']:.2g}"]
-        for first, second in SPEC["pairs"] if (found := results["pairs"].get(f"{first} - {second}"))
+        [first, second, " and ".join(f"{100 * value:.1f}" for value in pair.get("accuracies", [])),
+         metric_text("accuracy", pair["accuracy"]), f"{pair['mcnemar']:.2g}"]
+        for first, second in SPEC["pairs"] if (pair := results["pairs"].get(f"{first} - {second}"))
     ]))  # fmt: skip
 
 
@@ -261,13 +250,10 @@ def main() -> None:
     kept = read_results("comparison.json")
     results = {"rows": {}, "pairs": {}, **kept, "versions": library_versions()}
     results["speed"] = {**kept.get("speed", {}), **speed}
-    measured: dict[str, Measured] = {}
+    measured = {row.name: item for row in ROWS if (item := MeasuredRow.of(row)) is not None}
     for row in ROWS:
-        try:
-            measured[row.name] = read_measured(REPORTS / row.name)
-        except DataError:
-            continue
-        results["rows"][row.name] = facts(row, measured[row.name])
+        if row.name in measured:
+            results["rows"][row.name] = facts(row, measured[row.name])
     for first, second in SPEC["pairs"]:
         if first in measured and second in measured:
             results["pairs"][f"{first} - {second}"] = difference(measured[first], measured[second])

@@ -1,11 +1,13 @@
 """Measures the memory that the recipe `reference` takes in training at the full size of a base, with random weights.
 
     python benchmarks/reference_memory.py --config FOLDER --source MMLU_PRO [--rows 5] [--set key=value ...]
+        [--whole-text]
 
 FOLDER holds the `config.json` and the tokenizer of a base such as Qwen3-0.6B; memory and speed do not depend on what
 the weights are. Trains one epoch on the longest questions of each category, by `subjectwise train reference`, and
 prints what the model folder says that it took: on a GPU the most that tensors held at once, on a CPU the whole process.
-The card states 2.3 GB, on a GPU. Writes benchmarks/results/reference_memory.json. Five minutes on two cores.
+The card states 2.3 GB, on a GPU. With --whole-text the loss is that of the whole text, as head_faults.py has it.
+Writes benchmarks/results/reference_memory.json. Five minutes on two cores.
 """
 
 from __future__ import annotations
@@ -13,13 +15,15 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import torch
-from common import WORK, read_results, subjectwise, write_results
+from common import HERE, WORK, read_results, subjectwise, write_results
 
 from subjectwise.data.read_table import read_examples
-from subjectwise.models.model_folder import read_config
+from subjectwise.models.model_config import read_config
 from subjectwise.utils.atomic_files import new_folder
 
 
@@ -58,15 +62,21 @@ def main() -> None:
     parser.add_argument("--source", default="TIGER-Lab/MMLU-Pro")
     parser.add_argument("--rows", type=int, default=5, help="of each category")
     parser.add_argument("--set", action="append", default=[], help="a setting of the recipe, as `train` takes it")
+    parser.add_argument("--whole-text", action="store_true", help="the loss of every token, prompt included")
     arguments = parser.parse_args()
     settings = ["training.epochs=1", *arguments.set]
     model = WORK / "models" / "reference-memory"
     shutil.rmtree(model, ignore_errors=True)
-    subjectwise(
+    command: list[str | Path] = [
         "train", "reference", "--base", random_base(arguments.config), "--output", model,
         "--data", longest_rows(arguments.source, arguments.rows),
         *(part for setting in settings for part in ("--set", setting)),
-    )  # fmt: skip
+    ]  # fmt: skip
+    if arguments.whole_text:
+        settings.append("whole text")
+        subprocess.run([sys.executable, str(HERE / "head_faults.py"), "whole_text", *map(str, command)], check=True)
+    else:
+        subjectwise(*command)
     cost = read_config(model).results["cost"]
     name = f"{arguments.config.resolve().name}, {cost['device']}, {' '.join(settings)}"
     write_results("reference_memory.json", {**read_results("reference_memory.json"), name: cost})

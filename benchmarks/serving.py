@@ -30,12 +30,11 @@ from typing import Any
 from common import HERE, table, write_results
 from serving_client import Connection, Seen, Server
 
-from subjectwise.classifier import Classifier
-from subjectwise.evaluation.evaluate import machine_description
 from subjectwise.labels import MMLU_PRO_LABELS, LabelSet
-from subjectwise.models.model_folder import library_versions
+from subjectwise.models.devices import Compute
 from subjectwise.predictors import load_predictor
-from subjectwise.records import Prediction
+from subjectwise.records import Prediction, QuestionClassifier
+from subjectwise.utils.versions import library_versions, machine_description
 
 FILES = [HERE.parent / "data" / f"short_questions_{split}.jsonl" for split in ("train", "test")]
 CLIENTS = (1, 4, 16, 64)
@@ -43,7 +42,7 @@ LISTS = (8, 64)  # clients, and questions that each sends at a time
 ABUSERS, PAUSE = 12, 0.25  # clients of the mix, and the mean pause of each in seconds
 
 
-def offline_rate(classifier: Classifier, questions: list[str], seconds: float, size: int = 0) -> float:
+def offline_rate(classifier: QuestionClassifier, questions: list[str], seconds: float, size: int = 0) -> float:
     """Questions a second of `classify`: all of them again and again, or as many as `size` at a time."""
     lists = [questions[start : start + size] for start in range(0, len(questions), size)] if size else [questions]
     done, started = 0, time.perf_counter()
@@ -76,10 +75,10 @@ def load(server: Server, expected: list[Prediction], clients: int, seconds: floa
     async def client(number: int) -> None:
         nonlocal answered
         connection = Connection(server.address)
-        place = number * 37
+        position = number * 37
         while time.perf_counter() < end:
-            wanted = [expected[(place + turn) % len(expected)] for turn in range(size or 1)]
-            place += len(wanted)
+            wanted = [expected[(position + turn) % len(expected)] for turn in range(size or 1)]
+            position += len(wanted)
             asked: dict[str, Any]
             path, asked = "/classify", {"inputs": wanted[0].question}
             if size:
@@ -89,8 +88,8 @@ def load(server: Server, expected: list[Prediction], clients: int, seconds: floa
             if reply.status == 200:
                 seen.seconds.append(reply.seconds)
                 answered += len(wanted)
-                found = results_of(reply.body) if size else [scores_of(reply.body)]
-                for scores, one in zip(found, wanted, strict=True):
+                results = results_of(reply.body) if size else [scores_of(reply.body)]
+                for scores, one in zip(results, wanted, strict=True):
                     seen.compare(scores, one)
         connection.close()
 
@@ -211,14 +210,14 @@ def fuzz(server: Server, count: int) -> dict[str, Any]:
         for _ in range(count):
             body = bytearray(generator.choice(seeds))
             for _ in range(generator.randint(1, 4)):
-                place = generator.randrange(len(body) + 1)
+                position = generator.randrange(len(body) + 1)
                 change = generator.randrange(4)
                 if change == 0:
-                    body[place : place + 1] = generator.randbytes(1)
+                    body[position : position + 1] = generator.randbytes(1)
                 elif change == 1:
-                    del body[place : place + generator.randint(1, 20)]
+                    del body[position : position + generator.randint(1, 20)]
                 elif change == 2:
-                    body[place:place] = generator.choice(values)
+                    body[position:position] = generator.choice(values)
                 else:
                     parts = bytes(body).split(b" ")
                     parts[generator.randrange(len(parts))] = generator.choice(values)
@@ -282,7 +281,7 @@ def main() -> None:
     os.environ["TOKENIZERS_PARALLELISM"] = "true"
 
     texts = [json.loads(line)["question"] for file in FILES for line in file.read_text(encoding="utf-8").splitlines()]
-    classifier: Classifier = load_predictor(arguments.model, LabelSet(MMLU_PRO_LABELS), dtype=arguments.dtype)
+    classifier = load_predictor(arguments.model, LabelSet(MMLU_PRO_LABELS), compute=Compute(dtype=arguments.dtype))
     expected = classifier.classify(texts)
     before = offline_rate(classifier, texts, arguments.seconds)
     server = Server(arguments.model, arguments.dtype)

@@ -1,17 +1,17 @@
-"""Measures speed on this machine: ways to answer, in turn, beside what the machine can do. Writes results/speed.json.
+"""Measure speed on this machine: several ways of answering, and the machine's own limits. Writes results/speed.json.
 
-    python benchmarks/speed.py --source MMLU_PRO [--base SHOWN=WHERE] [--vllm PYTHON] [--llama PYTHON] [--only PART ...]
+    python benchmarks/speed.py --source MMLU_PRO [--base SHOWN=PATH] [--vllm PYTHON] [--llama PYTHON] [--only PART ...]
 
-`throughput`: questions a second and one question's latency of the model card's loop, `generate` in batches, a
+`throughput`: questions per second and one question's latency of the model card's loop, `generate` in batches, a
 classification head, this package on both engines (in 8 bits where NNCF is installed), and vLLM and llama.cpp where the
-Python of an environment that has them is given. A process each, all loaded, which answer in turn, round after round;
-the machine's own matrix product and memory copy are measured between the rounds. What stands here is the median.
-`growth`: how the cost grows with a question's length, with the number of labels, and with the size of a batch.
-`training`: rows a second and memory of this package and of the plain Trainer.
-`agreement`: labels and probabilities against the plain path in float32, on 2,000 test questions.
+Python of an environment that has them is given. Each way runs in its own process; all are loaded first and take turns,
+round after round. A matrix product and a memory copy are timed between the rounds. The medians are reported.
+`growth`: how the cost grows with the length of a question, the number of labels, and the size of a batch.
+`training`: rows per second and memory of this package and of the plain Trainer.
+`agreement`: labels and probabilities compared with the plain path in float32, on 2,000 test questions.
 
-Without --base the shipped adapter on the embedded base; SHOWN=WHERE is another base, without adapter, which costs the
-same. Half an hour on two cores; a base four times as large takes four times as long (--questions, --rounds).
+Without --base this measures the shipped adapter on the embedded base; SHOWN=PATH is another base without adapter, which
+costs the same. Half an hour on two cores; a base four times as large takes four times as long (--questions, --rounds).
 """
 
 from __future__ import annotations
@@ -32,43 +32,47 @@ from unittest.mock import patch
 import numpy as np
 import psutil
 import torch
-from common import HERE, WORK, read_results, split, table, write_results
+from common import HERE, WORK, evenly_spaced, read_results, split, table, write_results
 from speed_worker import KINDS, eight_bits
 from tqdm import tqdm
 
 from subjectwise.classifier import Classifier
 from subjectwise.data.split import open_split
+from subjectwise.engines.engine import ENGINES
 from subjectwise.engines.pytorch.engine import PyTorchEngine
-from subjectwise.evaluation.evaluate import machine_description
+from subjectwise.engines.pytorch.plain_path import plain_log_probs
 from subjectwise.labels import MMLU_PRO_LABELS, LabelSet
-from subjectwise.models.base_model import EMBEDDED_NAME, Base, choose_dtype, embedded_file, load_base
-from subjectwise.models.label_scores import ENGINES, LabelScorer, score, score_plain
-from subjectwise.models.model_folder import library_versions, load_model, shipped_folder
+from subjectwise.models.base_model import Base, load_base
+from subjectwise.models.devices import Compute, choose_dtype
+from subjectwise.models.gguf import EMBEDDED_NAME, embedded_file
+from subjectwise.models.label_scores import LabelScorer, normalise, score_rows
+from subjectwise.models.model_folder import load_model, shipped_folder
 from subjectwise.recipe import PromptSettings
 from subjectwise.records import Question
 from subjectwise.statistics.calibration import apply_temperature
 from subjectwise.text.prompt import Prompt
+from subjectwise.types import JsonObject, Tokenizer
 from subjectwise.utils.atomic_files import new_folder
+from subjectwise.utils.versions import library_versions, machine_description
 
 SHIPPED = f"{EMBEDDED_NAME}, shipped adapter"
 MAX_TOKENS = 256
 
-# Of the questions, the share that slow ways are given; figures are by token of a question.
+# Slow ways get one question in so many; speeds are per token of a question.
 SHARES = {"card's loop": 16, "generate, batches": 4, "llama.cpp": 8}
-OTHERS = ("vllm", "llama.cpp")  # of environments of their own
+OTHERS = ("vllm", "llama.cpp")  # in environments of their own
 AGREEMENT_ROWS = 2000
 
 
-def merged(name: str, where: str) -> Path:
-    """The model with its adapter merged, in float32, as a folder that every library reads."""
-    folder = WORK / "speed" / ("shipped" if not where else name.replace("/", "-"))
+def merged(name: str, path: str) -> Path:
+    """Return a folder, which every library reads, of the model with its adapter merged, in float32."""
+    folder = WORK / "speed" / (name.replace("/", "-") if path else "shipped")
     if not folder.exists():
-        model: Any
-        if where:
-            base = load_base(where, dtype="float32")
+        if path:
+            base = load_base(path, dtype="float32")
             model, tokenizer = base.model, base.tokenizer
         else:
-            loaded = load_model(shipped_folder(), dtype="float32").scorer
+            loaded = load_model(shipped_folder(), compute=Compute(dtype="float32")).scorer
             assert isinstance(loaded, LabelScorer) and isinstance(loaded.engine, PyTorchEngine)
             model, tokenizer = loaded.engine.model, loaded.prompt.tokenizer
             model.set_attn_implementation("sdpa")
@@ -78,24 +82,25 @@ def merged(name: str, where: str) -> Path:
     return folder
 
 
-def write_plan(source: str, folder: Path, where: str, count: int) -> dict[str, Any]:
-    """What the workers read: questions of `grouped` test, evenly spread over their lengths."""
+def write_plan(source: str, folder: Path, path: str, count: int) -> JsonObject:
+    """Write what the workers read: questions of `grouped` test, evenly spread over their lengths."""
     rows = sorted((row.question.text for row in open_split(split("grouped", source)).examples("test")), key=len)
-    questions = [rows[place] for place in np.linspace(0, len(rows) - 1, count).astype(int)]
+    questions = [rows[index] for index in evenly_spaced(count, len(rows))]
     base = load_base(str(folder), dtype="float32")
     labels = LabelSet(MMLU_PRO_LABELS)
     prompt = Prompt(base.tokenizer, labels, PromptSettings(style="plain", max_tokens=MAX_TOKENS))
     asked = [Question(text) for text in questions]
+    encoded = prompt.encode(asked)
     plan = {
         "merged": str(folder),
-        "gguf": str(embedded_file()) if not where else where if where.endswith(".gguf") else "",
+        "gguf": str(embedded_file()) if not path else path if path.endswith(".gguf") else "",
         "labels": list(labels),
         "max_tokens": MAX_TOKENS,
         "threads": torch.get_num_threads(),
         "questions": questions,
         "prompts": [prompt.render(question) for question in asked],
-        "prompt_ids": [[*prompt.prefix_ids, *row] for row in prompt.encode_questions(asked)],
-        "lengths": [len(row) for row in prompt.encode_questions(asked)],
+        "prompt_ids": [[*prompt.prefix_ids, *row] for row in encoded],
+        "lengths": [len(row) for row in encoded],
         "prefix": len(prompt.prefix_ids),
         "parameters": _parameters(base),
     }
@@ -104,7 +109,7 @@ def write_plan(source: str, folder: Path, where: str, count: int) -> dict[str, A
 
 
 def _parameters(base: Base) -> int:
-    """Weights of the layers: those that every token is multiplied by."""
+    """Count the weights of the layers, by which every token is multiplied."""
     embeddings = {id(base.model.get_input_embeddings().weight), id(base.model.get_output_embeddings().weight)}
     return sum(weight.numel() for weight in base.model.parameters() if id(weight) not in embeddings)
 
@@ -118,18 +123,20 @@ class Worker:
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.loaded = self._read()
 
-    def ask(self, command: str, places: Sequence[int]) -> Any:
+    def ask(self, command: str, indices: Sequence[int]) -> Any:
+        """Have it answer the questions of those indices; return what it measured."""
         assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps([command, list(places)]) + "\n")
+        self._process.stdin.write(json.dumps([command, list(indices)]) + "\n")
         self._process.stdin.flush()
         return self._read()
 
     def memory(self) -> int:
-        """Bytes that it and the processes it started hold."""
+        """Return the memory of the process and of those that it started, in bytes."""
         own = psutil.Process(self._process.pid)
         return sum(process.memory_info().rss for process in (own, *own.children(recursive=True)))
 
     def close(self) -> None:
+        """End the process and those that it started."""
         started = psutil.Process(self._process.pid).children(recursive=True)
         self._process.terminate()
         self._process.wait()
@@ -140,12 +147,12 @@ class Worker:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise SystemExit(f"The worker {self.kind!r} has ended; its error stands above.")
+            raise SystemExit(f"The worker {self.kind!r} has ended; its error is above.")
         return json.loads(line)
 
 
-def ceilings() -> dict[str, float]:
-    """What the machine can do: operations a second of a bf16 matrix product, bytes a second of a memory copy."""
+def machine_limits() -> dict[str, float]:
+    """Time the machine: operations per second of a bf16 matrix product, bytes per second of a memory copy."""
     a, b = (torch.randn(2048, 2048).to(choose_dtype(torch.device("cpu"))) for _ in range(2))
     big = torch.zeros(64 * 1024 * 1024, dtype=torch.uint8)
     copy = torch.empty_like(big)
@@ -155,7 +162,8 @@ def ceilings() -> dict[str, float]:
     }
 
 
-def _best(work: Callable[[], Any], times: int = 6) -> float:
+def _best(work: Callable[[], object], times: int = 6) -> float:
+    """Return the shortest time of several calls after the first, in seconds."""
     taken = []
     for _ in range(times):
         started = time.perf_counter()
@@ -164,7 +172,8 @@ def _best(work: Callable[[], Any], times: int = 6) -> float:
     return min(taken[1:])
 
 
-def throughput(plan: dict[str, Any], arguments: argparse.Namespace) -> dict[str, Any]:
+def throughput(plan: JsonObject, arguments: argparse.Namespace) -> JsonObject:
+    """Measure every way of answering, round after round."""
     pythons = {"vllm": arguments.vllm, "llama.cpp": arguments.llama}
     kinds = [kind for kind in KINDS if kind not in OTHERS or pythons[kind]]
     if importlib.util.find_spec("nncf") is None:
@@ -176,47 +185,43 @@ def throughput(plan: dict[str, Any], arguments: argparse.Namespace) -> dict[str,
         print(f"loading {kind}", file=sys.stderr, flush=True)
         workers.append(Worker(kind, pythons.get(kind) or sys.executable))
     lengths = np.array(plan["lengths"])
-    rounds: list[dict[str, Any]] = []
-    labels: dict[str, list[str]] = {}
+    rounds: list[JsonObject] = []
     for number in range(arguments.rounds):
-        found: dict[str, Any] = {"ceilings": [ceilings()]}
+        measured: JsonObject = {"limits": [machine_limits()]}
         for worker in workers:
             step = SHARES.get(worker.kind, 1)
-            places = range(step // 2, len(lengths), step)
-            answered = worker.ask("throughput", places)
-            singles = worker.ask("latency", range(step // 2, len(lengths), max(step, 6)))
-            tokens = int(lengths[list(places)].sum())
-            labels[worker.kind] = answered["labels"]
-            found[worker.kind] = {
-                "questions_per_second": len(places) / answered["seconds"],
+            indices = range(step // 2, len(lengths), step)
+            answered = worker.ask("throughput", indices)
+            tokens = int(lengths[list(indices)].sum())
+            measured[worker.kind] = {
                 "tokens_per_second": tokens / answered["seconds"],
-                "latencies": singles,
+                "latencies": worker.ask("latency", range(step // 2, len(lengths), max(step, 6))),
             }
             print(f"round {number + 1}: {worker.kind}: {tokens / answered['seconds']:.0f} tokens/s", file=sys.stderr)
-        found["ceilings"].append(ceilings())
-        rounds.append(found)
-    peak = statistics.median(part["matrix_product"] for found in rounds for part in found["ceilings"])
-    result: dict[str, Any] = {
+        measured["limits"].append(machine_limits())
+        rounds.append(measured)
+    limits = [part for measured in rounds for part in measured["limits"]]
+    result: JsonObject = {
         "questions": len(lengths),
         "tokens": int(lengths.sum()),
         "prefix": plan["prefix"],
         "parameters": plan["parameters"],
         "rounds": arguments.rounds,
-        "matrix_product": peak,
-        "copy": statistics.median(part["copy"] for found in rounds for part in found["ceilings"]),
+        "matrix_product": statistics.median(part["matrix_product"] for part in limits),
+        "copy": statistics.median(part["copy"] for part in limits),
         "ways": {},
     }
     for worker in workers:
-        speeds = [found[worker.kind]["tokens_per_second"] for found in rounds]
-        singles = sorted(second for found in rounds for second in found[worker.kind]["latencies"])
+        speeds = [measured[worker.kind]["tokens_per_second"] for measured in rounds]
+        singles = sorted(second for measured in rounds for second in measured[worker.kind]["latencies"])
         result["ways"][worker.kind] = {
             "tokens_per_second": statistics.median(speeds),
             "range": [min(speeds), max(speeds)],
             "questions_per_second": statistics.median(speeds) * len(lengths) / int(lengths.sum()),
             "of_matrix_product": statistics.median(
-                2 * plan["parameters"] * found[worker.kind]["tokens_per_second"]
-                / statistics.mean(part["matrix_product"] for part in found["ceilings"])
-                for found in rounds
+                2 * plan["parameters"] * measured[worker.kind]["tokens_per_second"]
+                / statistics.mean(part["matrix_product"] for part in measured["limits"])
+                for measured in rounds
             ),
             "p50_seconds": float(np.quantile(singles, 0.5)),
             "p99_seconds": float(np.quantile(singles, 0.99)),
@@ -229,7 +234,7 @@ def throughput(plan: dict[str, Any], arguments: argparse.Namespace) -> dict[str,
     return result
 
 
-# What is asked of whom, against whom.
+# (way, compared with, the wanted ratio of throughput)
 COMPARED = (
     ("ours, plain", "card's loop", 25.0),
     ("ours, plain, openvino", "card's loop", 25.0),
@@ -245,107 +250,112 @@ COMPARED = (
 )
 
 
-def _ratios(rounds: Sequence[Mapping[str, Any]], ways: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Ratios of throughput, a round at a time, and of one question's latency."""
-    found = []
+def _ratios(rounds: Sequence[JsonObject], ways: Mapping[str, JsonObject]) -> list[JsonObject]:
+    """Return ratios of throughput, one per round, and of one question's latency."""
+    compared = []
     for mine, other, wanted in COMPARED:
         if mine in ways and other in ways:
             ratios = [part[mine]["tokens_per_second"] / part[other]["tokens_per_second"] for part in rounds]
             latency = ways[other]["p50_seconds"] / ways[mine]["p50_seconds"]
-            found.append(
+            compared.append(
                 {
                     "way": mine, "against": other, "throughput": statistics.median(ratios),
                     "range": [min(ratios), max(ratios)], "latency": latency, "wanted": wanted,
                 }
             )  # fmt: skip
-    return found
+    return compared
 
 
-def growth(plan: dict[str, Any], arguments: argparse.Namespace) -> dict[str, Any]:
+def growth(plan: JsonObject, arguments: argparse.Namespace) -> JsonObject:
+    """Measure how the cost grows with length, number of labels, and size of a batch."""
     base = load_base(plan["merged"])
     known = LabelSet(MMLU_PRO_LABELS)
     bare = PromptSettings(style="bare", max_tokens=MAX_TOKENS)
     prompt = Prompt(base.tokenizer, known, bare)
     scorer = LabelScorer(base.model, prompt)
-    stream = [token for row in prompt.encode_questions([Question(text) for text in plan["questions"]]) for token in row]
+    real = prompt.encode([Question(text) for text in plan["questions"]])
+    stream = [token for row in real for token in row]
 
     def rows(length: int, tokens: int = 4096) -> list[list[int]]:
         return [(stream * 2)[i * length : (i + 1) * length] for i in range(max(tokens // length, 1))]
 
     def cost(scorer: LabelScorer, rows: list[list[int]]) -> float:
-        """Milliseconds a token, the best of the rounds."""
-        seconds = _best(lambda: score(scorer.engine, rows, scorer.trie), arguments.rounds + 1)
+        """Return milliseconds per token, the best of the rounds."""
+        seconds = _best(lambda: score_rows(scorer.engine, rows, scorer.trie), arguments.rounds + 1)
         return 1000 * seconds / sum(map(len, rows))
 
-    found: dict[str, Any] = {"length": {}, "labels": {}, "labels_sharing_first_tokens": {}, "batch": {}}
+    costs: JsonObject = {"length": {}, "labels": {}, "labels_sharing_first_tokens": {}, "batch": {}}
     for length in (16, 32, 64, 128, 256, 512):
-        found["length"][length] = cost(scorer, rows(length))
+        costs["length"][length] = cost(scorer, rows(length))
     words = _single_tokens(base.tokenizer)
     for count in (2, 14, 100, 1000):
         own = LabelScorer(base.model, Prompt(base.tokenizer, LabelSet.from_names(words[:count]), bare))
-        found["labels"][count] = cost(own, rows(64))
+        costs["labels"][count] = cost(own, rows(64))
     for count in (14, 100, 1000):
         firsts = round(count**0.5)
         names = [f"{words[i % firsts]} {words[i // firsts]}" for i in range(count)]
         own = LabelScorer(base.model, Prompt(base.tokenizer, LabelSet.from_names(names), bare))
-        found["labels_sharing_first_tokens"][count] = {
-            "read_after_each_question": len(own.trie.tail.ids), "cost": cost(own, rows(64)),
+        costs["labels_sharing_first_tokens"][count] = {
+            "read_after_each_question": len(own.trie.tree.ids), "cost": cost(own, rows(64)),
         }  # fmt: skip
-    real = prompt.encode_questions([Question(text) for text in plan["questions"]])
     for budget in (128, 256, 512, 1024, 2048, 4096):
         with patch.object(PyTorchEngine, "tokens_per_batch", budget):
-            found["batch"][budget] = cost(scorer, real)
-    return found
+            costs["batch"][budget] = cost(scorer, real)
+    return costs
 
 
-def _single_tokens(tokenizer: Any) -> list[str]:
-    """Words that are one token after a space, so that no two begin alike."""
+def _single_tokens(tokenizer: Tokenizer) -> list[str]:
+    """Return words that are one token after a space, so that no two share their first token."""
     ids = sorted(tokenizer.get_vocab().values())
-    texts = (tokenizer.decode([token]) for token in ids)
+    texts = (tokenizer.decode(torch.tensor([token])) for token in ids)
     words = dict.fromkeys(text[1:] for text in texts if text[:1] == " " and text[1:].isalpha() and text[1:].islower())
     return [word for word in words if len(word) > 3][:1000]
 
 
-def training(plan: dict[str, Any], arguments: argparse.Namespace) -> dict[str, Any]:
-    found: dict[str, list[dict[str, Any]]] = {"plain Trainer": [], "ours": []}
+def training(plan: JsonObject, arguments: argparse.Namespace) -> JsonObject:
+    """Measure some steps of training, in turn with the plain Trainer."""
+    runs: dict[str, list[JsonObject]] = {"plain Trainer": [], "ours": []}
     for _ in range(max(arguments.rounds - 1, 1)):
-        for way in found:
+        for way, measured in runs.items():
             command = [sys.executable, str(HERE / "speed_training.py"), way, str(WORK / "speed" / "plan.json")]
             done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-            found[way].append(json.loads(done.stdout.splitlines()[-1]))
-            print(f"training, {way}: {found[way][-1]}", file=sys.stderr, flush=True)
-    ratios = [b["rows_per_second"] / a["rows_per_second"] for a, b in zip(*found.values(), strict=True)]
-    return {"runs": found, "ratio": statistics.median(ratios), "range": [min(ratios), max(ratios)], "wanted": 2.5}
+            measured.append(json.loads(done.stdout.splitlines()[-1]))
+            print(f"training, {way}: {measured[-1]}", file=sys.stderr, flush=True)
+    ratios = [b["rows_per_second"] / a["rows_per_second"] for a, b in zip(*runs.values(), strict=True)]
+    return {"runs": runs, "ratio": statistics.median(ratios), "range": [min(ratios), max(ratios)], "wanted": 2.5}
 
 
-def agreement(plan: dict[str, Any], arguments: argparse.Namespace) -> dict[str, Any]:
-    """The shipped adapter as it answers, against one question at a time in float32 without cache or batch."""
+def agreement(plan: JsonObject, arguments: argparse.Namespace) -> JsonObject:
+    """Compare the shipped adapter as it answers with one question at a time in float32 without cache or batches."""
     rows = open_split(split("grouped", arguments.source)).examples("test")
-    asked = [rows[place].question for place in np.linspace(0, len(rows) - 1, AGREEMENT_ROWS).astype(int)]
-    loaded = load_model(shipped_folder(), dtype="float32")
+    asked = [rows[index].question.without_options() for index in evenly_spaced(AGREEMENT_ROWS, len(rows))]
+    loaded = load_model(shipped_folder(), compute=Compute(dtype="float32"))
     scorer = loaded.scorer
-    assert isinstance(scorer, LabelScorer) and isinstance(scorer.engine, PyTorchEngine)
-    scorer.engine.model.set_attn_implementation("eager")
-    plain = []
-    for row in tqdm(scorer.prompt.encode_questions(asked, with_options=False), desc="plain path"):
-        plain.append(score_plain(scorer.engine.model, [*scorer.prompt.prefix_ids, *row], scorer.trie).log_probs)
-    expected = apply_temperature(np.concatenate(plain), loaded.config.temperature)
+    assert isinstance(scorer, LabelScorer)
+    assert isinstance(scorer.engine, PyTorchEngine)
+    model, prefix = scorer.engine.model, scorer.prompt.prefix_ids
+    model.set_attn_implementation("eager")
+    plain = [
+        plain_log_probs(model, [*prefix, *row], scorer.trie)
+        for row in tqdm(scorer.prompt.encode(asked), desc="plain path")
+    ]
+    expected = apply_temperature(normalise(np.concatenate(plain)).log_probs, loaded.config.temperature)
     ways: list[tuple[str, str, Callable[[], AbstractContextManager[None]]]]
     ways = [(engine, engine, nullcontext) for engine in ENGINES]
     if importlib.util.find_spec("nncf") is not None:
         ways.append(("openvino, 8 bits", "openvino", eight_bits))
-    found = {}
+    results = {}
     for way, engine, within in ways:
         with within():
             classifier = Classifier.from_pretrained(engine=engine)
-        probabilities = classifier.predict_proba(asked, with_options=False)
+        probabilities = classifier.predict_proba(asked)
         gaps = np.abs(probabilities - expected).max(axis=1)
-        found[way] = {
+        results[way] = {
             "labels_equal": float((probabilities.argmax(axis=1) == expected.argmax(axis=1)).mean()),
             "gap_p99": float(np.quantile(gaps, 0.99)),
             "gap_max": float(gaps.max()),
         }
-    return {"questions": len(asked), "precision": str(choose_dtype(torch.device("cpu"))), "ways": found}
+    return {"questions": len(asked), "precision": str(choose_dtype(torch.device("cpu"))), "ways": results}
 
 
 PARTS = {"throughput": throughput, "growth": growth, "training": training, "agreement": agreement}
@@ -354,7 +364,7 @@ PARTS = {"throughput": throughput, "growth": growth, "training": training, "agre
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--source", default="TIGER-Lab/MMLU-Pro")
-    parser.add_argument("--base", default="", metavar="SHOWN=WHERE", help="another base, without adapter")
+    parser.add_argument("--base", default="", metavar="SHOWN=PATH", help="another base, without adapter")
     parser.add_argument("--vllm", default="", metavar="PYTHON", help="of an environment that has vLLM")
     parser.add_argument("--llama", default="", metavar="PYTHON", help="of one that has llama-cpp-python")
     parser.add_argument("--only", action="append", choices=PARTS, help="measure this part; may be repeated")
@@ -362,21 +372,21 @@ def main() -> None:
     parser.add_argument("--questions", type=int, default=192)
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
-    name, _, where = arguments.base.partition("=") if arguments.base else (SHIPPED, "", "")
-    plan = write_plan(arguments.source, merged(name, where), where, arguments.questions)
+    name, _, path = arguments.base.partition("=") if arguments.base else (SHIPPED, "", "")
+    plan = write_plan(arguments.source, merged(name, path), path, arguments.questions)
     results = read_results("speed.json")
     for part, measure in PARTS.items():
-        if (part in arguments.only) if arguments.only else not (where and part == "agreement"):
-            found = measure(plan, arguments) | {"versions": library_versions(), "machine": machine_description()}
-            results.setdefault(name, {})[part] = found
+        if (part in arguments.only) if arguments.only else not (path and part == "agreement"):
+            measured = measure(plan, arguments) | {"versions": library_versions(), "machine": machine_description()}
+            results.setdefault(name, {})[part] = measured
             write_results("speed.json", results)
     for shown, parts in results.items():
         print(f"\n## {shown}")
-        for part, found in parts.items():
-            print("\n" + SHOWN[part](found))
+        for part, measured in parts.items():
+            print("\n" + SHOWN[part](measured))
 
 
-def _show_throughput(found: Mapping[str, Any]) -> str:
+def _show_throughput(part: JsonObject) -> str:
     rows = [
         [
             way,
@@ -387,7 +397,7 @@ def _show_throughput(found: Mapping[str, Any]) -> str:
             f"{row['load_seconds'] + row['first_answer_seconds']:.1f}",
             f"{row['memory_bytes'] / 2**20:,.0f}",
         ]
-        for way, row in found["ways"].items()
+        for way, row in part["ways"].items()
     ]
     header = ["way", "questions/s", "tokens/s (range)", "of the product", "p50 / p99, ms", "first answer, s", "MiB"]
     compared = [
@@ -397,31 +407,32 @@ def _show_throughput(found: Mapping[str, Any]) -> str:
             f"{row['latency']:.2f}",
             f"{row['wanted']:g}" if row["wanted"] else "",
         ]
-        for row in found["ratios"]
+        for row in part["ratios"]
     ]
     return (
-        f"{found['questions']} questions, {found['tokens'] / found['questions']:.0f} tokens each, prompt of "
-        f"{found['prefix']} tokens, {found['rounds']} rounds; bf16 matrix product {found['matrix_product'] / 1e12:.2f} "
-        f"TFLOP/s, memory copy {found['copy'] / 1e9:.1f} GB/s\n\n{table(header, rows)}\n\n"
+        f"{part['questions']} questions, {part['tokens'] / part['questions']:.0f} tokens each, prompt of "
+        f"{part['prefix']} tokens, {part['rounds']} rounds; bf16 matrix product {part['matrix_product'] / 1e12:.2f} "
+        f"TFLOP/s, memory copy {part['copy'] / 1e9:.1f} GB/s\n\n{table(header, rows)}\n\n"
         + table(["ratio", "throughput (range)", "one question", "wanted"], compared)
     )
 
 
-def _show_growth(found: Mapping[str, Any]) -> str:
-    shared = {count: row["cost"] for count, row in found["labels_sharing_first_tokens"].items()}
+def _show_growth(part: JsonObject) -> str:
+    shared = {count: row["cost"] for count, row in part["labels_sharing_first_tokens"].items()}
     lines = []
-    for name, costs, unit in (
-        ("length of a question, tokens", found["length"], 64),
-        ("labels, distinct first tokens, questions of 64 tokens", found["labels"], 14),
+    for name, costs, reference in (
+        ("length of a question, tokens", part["length"], 64),
+        ("labels, distinct first tokens, questions of 64 tokens", part["labels"], 14),
         ("labels that share first tokens", shared, 14),
-        ("tokens in a batch", found["batch"], 1024),
+        ("tokens in a batch", part["batch"], 1024),
     ):
-        one = costs.get(unit, costs.get(str(unit)))
-        lines.append([name, ", ".join(f"{key}: {value:.2f} ({value / one:.2f})" for key, value in costs.items())])
-    return table(["what grows", "milliseconds a token (as a multiple)"], lines)
+        one = costs.get(reference, costs.get(str(reference)))  # JSON has made text of the numbers
+        cells = (f"{key}: {value:.2f} ({value / one:.2f})" for key, value in costs.items())
+        lines += [[name, ", ".join(cells)]]
+    return table(["what grows", "milliseconds per token (relative)"], lines)
 
 
-def _show_training(found: Mapping[str, Any]) -> str:
+def _show_training(part: JsonObject) -> str:
     rows = [
         [
             way,
@@ -429,16 +440,16 @@ def _show_training(found: Mapping[str, Any]) -> str:
             f"{runs[0]['first_loss']:.4f}",
             f"{max(run['peak_memory_bytes'] for run in runs) / 2**20:,.0f}",
         ]
-        for way, runs in found["runs"].items()
+        for way, runs in part["runs"].items()
     ]
     return (
         table(["training, plain prompt, batches of 16", "rows/s", "loss before training", "MiB"], rows)
-        + f"\n\nratio {found['ratio']:.2f} ({found['range'][0]:.2f} to {found['range'][1]:.2f}), "
-        f"wanted {found['wanted']}"
+        + f"\n\nratio {part['ratio']:.2f} ({part['range'][0]:.2f} to {part['range'][1]:.2f}), "
+        f"wanted {part['wanted']}"
     )
 
 
-def _show_agreement(found: Mapping[str, Any]) -> str:
+def _show_agreement(part: JsonObject) -> str:
     rows = [
         [
             way,
@@ -446,10 +457,10 @@ def _show_agreement(found: Mapping[str, Any]) -> str:
             f"{row['gap_p99']:.4f}",
             f"{row['gap_max']:.4f}",
         ]
-        for way, row in found["ways"].items()
+        for way, row in part["ways"].items()
     ]
     header = [
-        f"engine, {found['precision']}, {found['questions']:,} questions",
+        f"engine, {part['precision']}, {part['questions']:,} questions",
         "labels equal",
         "gap, p99",
         "largest gap",
@@ -457,7 +468,7 @@ def _show_agreement(found: Mapping[str, Any]) -> str:
     return table(header, rows)
 
 
-SHOWN: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+SHOWN: Mapping[str, Callable[[JsonObject], str]] = {
     "throughput": _show_throughput,
     "growth": _show_growth,
     "training": _show_training,

@@ -1,9 +1,9 @@
-"""Trains some steps one way, in a process of its own, for speed.py: `plain Trainer` or `ours`. Prints a JSON line.
+"""Train some steps one way, in its own process, for speed.py: `plain Trainer` or `ours`. Prints one JSON line.
 
-Both train the recipe `reference`'s adapter (its dropout set to 0) for the label's tokens after the `plain` prompt, in
+Both train the adapter of the recipe `reference` (with dropout 0) for the label's tokens after the `plain` prompt, in
 batches of 16 of the same rows. The plain Trainer reads every row whole, in random order, padded to the longest; ours
-reads the prompt once a batch, rows of like lengths together. The loss before training is that of the same model on the
-same rows, which both must agree on.
+reads the prompt once per batch, and rows of similar length together. The loss before training is of the same model on
+the same rows, so both must agree on it.
 """
 
 from __future__ import annotations
@@ -22,17 +22,19 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from subjectwise.engines.pytorch.attention import register
 from subjectwise.labels import LabelSet
-from subjectwise.models.base_model import choose_dtype
+from subjectwise.models.devices import choose_dtype
 from subjectwise.recipe import load_recipe
 from subjectwise.records import Example, Question
 from subjectwise.training.batch_order import LengthBatches
 from subjectwise.training.cost import peak_memory
 from subjectwise.training.tasks import label_task
 
-BATCH, WARM = 16, 2  # rows a batch; steps that are not counted
+BATCH, WARM = 16, 2  # rows per batch; steps that are not counted
 
 
 class Clock(TrainerCallback):
+    """Notes when each step ends."""
+
     def __init__(self) -> None:
         self.ends: list[float] = []
 
@@ -41,7 +43,7 @@ class Clock(TrainerCallback):
 
 
 class Padded:
-    """Pads rows to the longest and reads no loss from the padding."""
+    """Pads rows to the longest; padding has no loss."""
 
     def __call__(self, rows: list[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
         def padded(key: str, value: int) -> torch.Tensor:
@@ -54,12 +56,13 @@ class Padded:
 
 
 def main() -> None:
+    """Train, and print the speed, the loss before training and the peak memory."""
     way, file = sys.argv[1:3]
     plan = json.loads(Path(file).read_text(encoding="utf-8"))
     ours = way == "ours"
     labels = LabelSet.from_names(plan["labels"])
     steps = len(plan["questions"]) // BATCH
-    questions = [plan["questions"][place] for place in np.random.default_rng(0).permutation(BATCH * steps)]
+    questions = [plan["questions"][index] for index in np.random.default_rng(0).permutation(BATCH * steps)]
     rows = [Example(str(i), Question(text), labels.names[i % len(labels)]) for i, text in enumerate(questions)]
     recipe = load_recipe(
         "reference", ["training.loss=label", "lora.dropout=0.0", f"prompt.max_tokens={plan['max_tokens']}"]
@@ -79,7 +82,8 @@ def main() -> None:
         "logging_strategy": "no", "dataloader_pin_memory": False,
     }  # fmt: skip
     if ours:
-        model.forward = MethodType(lambda model, batch: {"loss": task.loss(model, batch)}, model)
+        forward = MethodType(lambda model, batch: {"loss": task.loss(model, batch)}, model)
+        setattr(model, "forward", forward)  # noqa: B010
         trainer = _Ours(batches, targets, model=model, args=TrainingArguments(**settings), train_dataset=targets)
     else:
         prefix = plan["prompt_ids"][0][: plan["prefix"]]
@@ -108,7 +112,7 @@ def main() -> None:
 
 
 class _Ours(Trainer):
-    """The Trainer with batches of rows of like lengths, as `LabelTrainer` has them."""
+    """The Trainer with batches of rows of similar length, as `LabelTrainer` has them."""
 
     def __init__(self, batches: list[Any], rows: Any, **options: Any) -> None:
         super().__init__(**options)

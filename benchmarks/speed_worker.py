@@ -1,7 +1,7 @@
-"""One way to answer, in a process of its own, driven by speed.py over its standard input. Not to be run by hand.
+"""One way of answering, in its own process, driven by speed.py over standard input. Not to be run by hand.
 
-A worker loads what it needs, says that it is ready, and then answers commands, a JSON line each: `throughput` reads all
-of its questions, `latency` reads them one by one. Workers that need libraries of an environment of their own (vLLM,
+A worker loads what it needs, reports that it is ready, and then answers commands, one JSON line each: `throughput`
+reads all of its questions, `latency` reads them one by one. Workers that need libraries of another environment (vLLM,
 llama.cpp) import nothing of this package.
 """
 
@@ -16,12 +16,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-Answer = Callable[[Sequence[int]], list[str]]  # places of questions -> their labels
+Plan = dict[str, Any]  # plan.json; the type has no name in environments without this package
+Answer = Callable[[Sequence[int]], list[str]]  # from indices of questions to their labels
 
-forget: list[Callable[[], Any]] = []  # called before each measurement, for who would remember the questions of the last
+forget: list[Callable[[], object]] = []  # called before each measurement, to empty caches of questions
 
 
-def generate(plan: dict[str, Any], batch: int) -> Answer:
+def generate(plan: Plan, batch: int) -> Answer:
     """The model card's loop: the whole prompt, ten new tokens, greedy, the first word read as the label."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -30,118 +31,119 @@ def generate(plan: dict[str, Any], batch: int) -> Answer:
     tokenizer = AutoTokenizer.from_pretrained(plan["merged"], padding_side="left")
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
 
-    def answer(places: Sequence[int]) -> list[str]:
-        found: dict[int, str] = {}
-        ordered = sorted(places, key=lambda place: -len(plan["prompts"][place]))
+    def answer(indices: Sequence[int]) -> list[str]:
+        labels: dict[int, str] = {}
+        ordered = sorted(indices, key=lambda index: -len(plan["prompts"][index]))
         for start in range(0, len(ordered), batch):
             chosen = ordered[start : start + batch]
-            inputs = tokenizer([plan["prompts"][place] for place in chosen], return_tensors="pt", padding=True)
+            inputs = tokenizer([plan["prompts"][index] for index in chosen], return_tensors="pt", padding=True)
             with torch.no_grad():
                 outputs = model.generate(
                     **inputs, max_new_tokens=10, do_sample=False, pad_token_id=tokenizer.pad_token_id
                 )
             texts = tokenizer.batch_decode(outputs[:, inputs["input_ids"].shape[1] :], skip_special_tokens=True)
-            found |= {place: (text.split() or [""])[0] for place, text in zip(chosen, texts, strict=True)}
-        return [found[place] for place in places]
+            labels |= {index: (text.split() or [""])[0] for index, text in zip(chosen, texts, strict=True)}
+        return [labels[index] for index in indices]
 
     return answer
 
 
-def head(plan: dict[str, Any]) -> Answer:
-    """`AutoModelForSequenceClassification` on the same base, batches of like lengths, the question alone."""
+def scored(plan: Plan, scorer: Any) -> Answer:
+    """Answer with a scorer of this package: the most probable label."""
+    from subjectwise.records import Question
+
+    def answer(indices: Sequence[int]) -> list[str]:
+        encoded = scorer.encode([Question(plan["questions"][index]) for index in indices])
+        return [scorer.labels.names[best] for best in scorer.score(encoded).log_probs.argmax(axis=1)]
+
+    return answer
+
+
+def head(plan: Plan) -> Answer:
+    """`AutoModelForSequenceClassification` on the same base, batches of similar lengths, the question alone."""
     from subjectwise.labels import LabelSet
     from subjectwise.models.base_model import load_base
     from subjectwise.models.classification_head import HeadScorer, prepare_head
-    from subjectwise.recipe import HeadSettings, PromptSettings
-    from subjectwise.records import Question
-
-    labels, settings = LabelSet.from_names(plan["labels"]), HeadSettings(tune="lora")
-    base = load_base(plan["merged"], labels=labels.names)
-    prepare_head(base, settings)
-    scorer = HeadScorer(base, labels, PromptSettings(max_tokens=plan["max_tokens"]), settings)
-
-    def answer(places: Sequence[int]) -> list[str]:
-        scores = scorer.score([Question(plan["questions"][place]) for place in places])
-        return [labels.names[place] for place in scores.log_probs.argmax(axis=1)]
-
-    return answer
-
-
-def ours(plan: dict[str, Any], style: str, engine: str, dtype: str = "auto") -> Answer:
-    """This package: each label scored as the continuation of the prompt."""
-    from subjectwise.labels import LabelSet
-    from subjectwise.models.base_model import choose_dtype, load_base
-    from subjectwise.models.label_scores import LabelScorer, loading_dtype
     from subjectwise.recipe import PromptSettings
-    from subjectwise.records import Question
+
+    labels = LabelSet.from_names(plan["labels"])
+    base = load_base(plan["merged"], labels=labels.names)
+    prepare_head(base)
+    return scored(plan, HeadScorer(base, labels, PromptSettings(max_tokens=plan["max_tokens"])))
+
+
+def ours(plan: Plan, style: str, engine: str, dtype: str = "auto") -> Answer:
+    """This package: each label scored as the continuation of the prompt."""
+    from subjectwise.engines.engine import loading_dtype
+    from subjectwise.labels import LabelSet
+    from subjectwise.models.base_model import load_base
+    from subjectwise.models.devices import choose_dtype
+    from subjectwise.models.label_scores import LabelScorer
+    from subjectwise.recipe import PromptSettings
     from subjectwise.text.prompt import Prompt
 
-    # The weights of the merged model are in float32, which is what OpenVINO rounds for itself.
+    # The weights of the merged model are in float32, which OpenVINO rounds itself.
     base = load_base(plan["merged"], dtype=loading_dtype(engine, dtype))
     labels = LabelSet.from_names(plan["labels"])
     prompt = Prompt(base.tokenizer, labels, PromptSettings(style=style, max_tokens=plan["max_tokens"]))
-    scorer = LabelScorer(base.model, prompt, engine, choose_dtype(base.model.device, dtype))
-
-    def answer(places: Sequence[int]) -> list[str]:
-        scores = scorer.score([Question(plan["questions"][place]) for place in places])
-        return [labels.names[place] for place in scores.log_probs.argmax(axis=1)]
-
-    return answer
+    return scored(plan, LabelScorer(base.model, prompt, engine, choose_dtype(base.model.device, dtype)))
 
 
 @contextmanager
 def eight_bits() -> Iterator[None]:
-    """OpenVINO with weights in 8 bits, by NNCF; what it multiplies them with is rounded to 8 bits as it goes."""
+    """Give OpenVINO weights in 8 bits, by NNCF; the inputs of its products are rounded to 8 bits as well."""
     from unittest.mock import patch
 
     import nncf
 
-    from subjectwise.engines import openvino
+    from subjectwise.engines.openvino import engine
 
-    traced = openvino._traced
+    traced = engine._traced  # noqa: SLF001  # a variant that the package does not offer
 
-    def compressed(reader: Any) -> Any:
-        return nncf.compress_weights(traced(reader), mode=nncf.CompressWeightsMode.INT8_SYM)
+    def compressed(decoder: Any) -> Any:
+        return nncf.compress_weights(traced(decoder), mode=nncf.CompressWeightsMode.INT8_SYM)
 
-    with patch.object(openvino, "_traced", compressed):
+    with patch.object(engine, "_traced", compressed):
         yield
 
 
-def ours_in_eight_bits(plan: dict[str, Any]) -> Answer:
+def ours_in_eight_bits(plan: Plan) -> Answer:
+    """This package on OpenVINO with weights in 8 bits."""
     with eight_bits():
         return ours(plan, "plain", "openvino")
 
 
-def bare_pass(plan: dict[str, Any]) -> Answer:
-    """A head on the OpenVINO engine: one pass over the bare question and a small product, for what else it would do."""
+def bare_pass(plan: Plan) -> Answer:
+    """A head on the OpenVINO engine, with random weights: one pass over the question alone and a small product."""
     import torch
 
+    from subjectwise.engines.label_trie import NO_TREE
     from subjectwise.engines.openvino.engine import OpenVINOEngine
-    from subjectwise.engines.pytorch.forward import NO_TAIL
-    from subjectwise.models.base_model import choose_dtype, load_base
-    from subjectwise.models.label_scores import length_batches
+    from subjectwise.engines.token_budget import token_batches
+    from subjectwise.models.base_model import load_base
+    from subjectwise.models.devices import choose_dtype
 
     base = load_base(plan["merged"], dtype="float32")
     engine = OpenVINOEngine(base.model, [], choose_dtype(torch.device("cpu")))
     weight = torch.randn(len(plan["labels"]), base.info.hidden_size)
 
-    def answer(places: Sequence[int]) -> list[str]:
-        rows = base.tokenizer([plan["questions"][place] for place in places], add_special_tokens=False)["input_ids"]
+    def answer(indices: Sequence[int]) -> list[str]:
+        rows = base.tokenizer([plan["questions"][index] for index in indices], add_special_tokens=False)["input_ids"]
         rows = [row[: plan["max_tokens"]] for row in rows]
-        found = [""] * len(rows)
-        for batch in length_batches([len(row) for row in rows], engine.tokens_per_batch):
-            read = engine.read([rows[i] for i in batch], NO_TAIL)
-            best = (read.last @ weight.T).argmax(dim=-1).tolist()
-            for place, label in zip(batch, best, strict=True):
-                found[place] = plan["labels"][label]
-        return found
+        labels = [""] * len(rows)
+        for batch in token_batches([len(row) for row in rows], engine.tokens_per_batch):
+            states = engine.run([rows[i] for i in batch], NO_TREE)
+            best = (states.last @ weight.T).argmax(dim=-1).tolist()
+            for row, label in zip(batch, best, strict=True):
+                labels[row] = plan["labels"][label]
+        return labels
 
     return answer
 
 
-def vllm(plan: dict[str, Any]) -> Answer:
+def vllm(plan: Plan) -> Answer:
     """vLLM on the same weights: prefix caching, the labels as a structured choice."""
-    os.environ["VLLM_CPU_NUM_OF_RESERVED_CPU"] = "0"  # by itself it leaves one processor to its other processes
+    os.environ["VLLM_CPU_NUM_OF_RESERVED_CPU"] = "0"  # by default it leaves one processor to its other processes
     from vllm import LLM, SamplingParams
     from vllm.sampling_params import StructuredOutputsParams
 
@@ -156,17 +158,17 @@ def vllm(plan: dict[str, Any]) -> Answer:
     choice = StructuredOutputsParams(choice=[f" {label}" for label in plan["labels"]])
     settings = SamplingParams(temperature=0.0, max_tokens=10, structured_outputs=choice)
 
-    def answer(places: Sequence[int]) -> list[str]:
+    def answer(indices: Sequence[int]) -> list[str]:
         outputs = model.generate(
-            [{"prompt_token_ids": plan["prompt_ids"][place]} for place in places], settings, use_tqdm=False
+            [{"prompt_token_ids": plan["prompt_ids"][index]} for index in indices], settings, use_tqdm=False
         )
         return [output.outputs[0].text.strip() for output in outputs]
 
     return answer
 
 
-def llama_cpp(plan: dict[str, Any]) -> Answer:
-    """llama.cpp on the base's GGUF file, without the adapter, which changes no speed; the labels as a grammar."""
+def llama_cpp(plan: Plan) -> Answer:
+    """llama.cpp on the base's GGUF file, without the adapter, which does not change its speed; labels as a grammar."""
     from llama_cpp import Llama, LlamaGrammar
 
     longest = max(map(len, plan["prompt_ids"])) + 16
@@ -177,17 +179,17 @@ def llama_cpp(plan: dict[str, Any]) -> Answer:
         "root ::= " + " | ".join(f'" {label}"' for label in plan["labels"]), verbose=False
     )
 
-    def answer(places: Sequence[int]) -> list[str]:
-        found = []
-        for place in places:  # the common start of two prompts stays in its cache
-            made = model.create_completion(plan["prompts"][place], max_tokens=10, temperature=0.0, grammar=grammar)
-            found.append(made["choices"][0]["text"].strip())
-        return found
+    def answer(indices: Sequence[int]) -> list[str]:
+        labels = []
+        for index in indices:  # the common start of two prompts stays in its cache
+            made = model.create_completion(plan["prompts"][index], max_tokens=10, temperature=0.0, grammar=grammar)
+            labels.append(made["choices"][0]["text"].strip())
+        return labels
 
     return answer
 
 
-KINDS: dict[str, Callable[[dict[str, Any]], Answer]] = {
+KINDS: dict[str, Callable[[Plan], Answer]] = {
     "card's loop": lambda plan: generate(plan, 1),
     "generate, batches": lambda plan: generate(plan, 16),
     "head": head,
@@ -204,12 +206,13 @@ KINDS: dict[str, Callable[[dict[str, Any]], Answer]] = {
 
 
 def main() -> None:
+    """Load the way of answering that is named, then answer commands until the input ends."""
     kind, file = sys.argv[1:3]
-    # Libraries, and processes that they start, write to standard output, which is for results.
+    # Libraries, and processes that they start, write to standard output, which is reserved for results.
     out = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
 
-    def say(value: Any) -> None:
+    def say(value: object) -> None:
         out.write(json.dumps(value) + "\n")
         out.flush()
 
@@ -221,19 +224,19 @@ def main() -> None:
     say({"load_seconds": first - started, "first_answer_seconds": time.perf_counter() - first})
     answer(range(min(8, len(plan["questions"]))))
     for line in sys.stdin:
-        command, places = json.loads(line)
+        command, indices = json.loads(line)
         for step in forget:
             step()
         if command == "latency":
             taken = []
-            for place in places:
+            for index in indices:
                 started = time.perf_counter()
-                answer([place])
+                answer([index])
                 taken.append(time.perf_counter() - started)
             say(taken)
         else:
             started = time.perf_counter()
-            labels = answer(places)
+            labels = answer(indices)
             say({"seconds": time.perf_counter() - started, "labels": labels})
 
 

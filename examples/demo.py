@@ -1,4 +1,4 @@
-"""Classifies a handful of real questions with the shipped adapter, and says what to try next."""
+"""Classify some questions with the shipped adapter, and print what to try next."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ Try next:
 
 
 def main() -> None:
+    """Print one line per question: label, probability, time."""
     print("Loading the model (the first time also converts the embedded base, half a minute) ...", flush=True)
     started = time.perf_counter()
     classifier = Classifier.from_pretrained()

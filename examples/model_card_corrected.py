@@ -1,11 +1,11 @@
-"""The model card's batch loop, corrected: any adapter trained with `answer` loss, by PEFT and `generate` alone.
+"""The model card's batch loop, corrected: any adapter trained with the loss `answer`, with PEFT and `generate` alone.
 
     python examples/model_card_corrected.py BASE ADAPTER < questions.txt
 
-One question a line in, one category a line out. What differs from the card: the prompt is the one that the adapter was
-trained with (the card's own batch loop drops it), rows are padded on the left and read in batches, special tokens of
-a chat template are not added twice, and `generate` may write nothing but a label and the end, so that there is nothing
-to parse: "computer science" is one answer, and no answer is unknown.
+Reads one question per line and prints one category per line. Differences from the card: the prompt is the one that the
+adapter was trained with (the card's own batch loop drops it), rows are padded on the left and read in batches, special
+tokens of a chat template are not added twice, and `generate` can write only a label and the end token, so that nothing
+has to be parsed: "computer science" is one answer, and every answer is a label.
 """
 
 import json
@@ -21,6 +21,7 @@ BATCH = 16
 
 
 def main() -> None:
+    """Classify the questions of standard input."""
     base, adapter = sys.argv[1:3]
     tokenizer = AutoTokenizer.from_pretrained(adapter, padding_side="left")
     model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32, device_map="auto")

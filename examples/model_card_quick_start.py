@@ -2,9 +2,9 @@
 
     python examples/model_card_quick_start.py BASE ADAPTER
 
-Only the two names come from the command line. What is questionable is kept:
-the prompt's slot is filled without the label's leading space in mind, and the parser takes the first word, so that
-"computer science" is printed as "computer". `model_card_corrected.py` mends it.
+Only the two names come from the command line. The card's weak points are kept: the prompt ignores that a label begins
+with a space, and the parser takes the first word, so that "computer science" is printed as "computer".
+`model_card_corrected.py` corrects both.
 """
 # ruff: noqa: E501
 

@@ -9,9 +9,13 @@ from typing import Any
 
 import pytest
 
+# One thread each: two processes of tests share two cores. Before anything imports numpy or torch.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
+# A hook, which pytest finds here by its name.
+from helpers.requirements import pytest_runtest_setup  # noqa: F401
 from helpers.tiny_models import TINY_SETTINGS, corpus, make_rows, save_base, tiny_config, train_tokenizer
 
 
@@ -64,3 +68,12 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory, tiny_recipe: Any, split
     output = tmp_path_factory.mktemp("models") / "tiny"
     train(tiny_recipe, open_split(split_folder), output, compute=Compute("cpu", "float32"), progress=False)
     return output
+
+
+@pytest.fixture(scope="session")
+def head_bases(tmp_path_factory: pytest.TempPathFactory, tiny_base: Path) -> dict[str, Path]:
+    """A decoder, and one encoder of each kind, by name."""
+    from helpers.encoders import ENCODERS, save_encoder
+
+    folder = tmp_path_factory.mktemp("encoders")
+    return {"decoder": tiny_base} | {kind: save_encoder(folder / kind, kind) for kind in ENCODERS}

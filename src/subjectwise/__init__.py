@@ -1,4 +1,4 @@
-"""subjectwise tells which subject a question belongs to: the name and an honest probability."""
+"""Classify questions by subject, with calibrated probabilities, by a small language model."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Errors that a person may meet. Each message is one sentence that says what to do next.
 
 SubjectwiseError
-├── QuestionError      a question that cannot be read: empty, too long, control characters
+├── QuestionError      a question that cannot be read: empty, too long, not text
 ├── DataError          a file, column, label or split that cannot be used
 ├── RecipeError        a setting that is unknown or out of range
 ├── BaseModelError     a base model that is missing, unreachable or of the wrong kind

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -53,9 +55,12 @@ class LabelSet:
         for name in self.names:
             if not name.strip() or "\n" in name:
                 raise DataError(f"The label {name!r} is empty or has a line break; give it a one-line name.")
-            first = seen.setdefault(fold_label(name), name)
-            if first is not name:
+            first = seen.get(fold_label(name))
+            if first == name:
+                raise DataError(f"The label {name!r} is given twice; keep one of them.")
+            if first is not None:
                 raise DataError(f"The labels {first!r} and {name!r} differ only in case or spaces; keep one of them.")
+            seen[fold_label(name)] = name
         for what, given in (("A description", self.descriptions), ("An example", self.examples)):
             if unknown := sorted(set(given) - set(self.names)):
                 raise DataError(f"{what} is given for {unknown[0]!r}, which is not one of the labels.")
@@ -71,7 +76,8 @@ class LabelSet:
         try:
             return self.names.index(name)
         except ValueError:
-            raise DataError(f"{name!r} is not one of the labels: {', '.join(self.names)}.") from None
+            meant = f"; did you mean {nearest!r}?" if (nearest := self.nearest(name)) else "."
+            raise DataError(f"{name!r} is not one of the labels: {', '.join(self.names)}{meant}") from None
 
     def answer(self, name: str) -> str:
         """Return `name` as the model spells it: with a leading space, so that it follows "A:" as a word does."""
@@ -92,16 +98,20 @@ class LabelSet:
             DataError: the file cannot be read, has another shape or an unknown key, or the labels are not distinct.
         """
         try:
-            content: object = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+            text = Path(path).read_text(encoding="utf-8")
+            content: object = yaml.safe_load(text)
+            root: Any = yaml.compose(text, Loader=yaml.SafeLoader)
         except (OSError, yaml.YAMLError, UnicodeDecodeError) as error:
             raise DataError(f"Cannot read the labels in {path}: {' '.join(str(error).split())}") from error
         if isinstance(content, dict):
             _check_keys(content, ("labels",), str(path))
             content = content.get("labels")
-        if isinstance(content, list) and all(isinstance(name, str) for name in content):
-            return cls(tuple(content))
-        if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
+            root = next((value for key, value in root.value if key.value == "labels"), None)
+        if not isinstance(content, (list, dict)):
             raise DataError(f"{path} must have a list of label names, or 'labels:' with one name per line.")
+        _check_names(root, str(path))
+        if isinstance(content, list):
+            return cls(tuple(content))
         known = {name: _read_label(about, f"{path}, label {name!r}") for name, about in content.items()}
         return cls(
             tuple(known),
@@ -109,19 +119,54 @@ class LabelSet:
             {name: examples for name, (_, examples) in known.items() if examples},
         )
 
+    def nearest(self, name: str) -> str:
+        """Return the label that was probably meant by the unknown `name`; "" where none is similar."""
+        folded = {fold_label(known): known for known in self.names}
+        close = get_close_matches(fold_label(name), folded, n=1)
+        return folded[close[0]] if close else ""
+
+
+_YAML_KINDS = {"bool": "true or false", "int": "a number", "float": "a number", "timestamp": "a date"}
+
+
+def _check_names(node: yaml.Node, location: str) -> None:
+    """Raise DataError where an item of a list, or a key of a mapping, is not text or occurs twice."""
+    names = [item[0] if isinstance(item, tuple) else item for item in node.value]
+    for number, name in enumerate(names, start=1):
+        where = f"{location}, entry {number}"
+        if isinstance(name, yaml.MappingNode) and len(name.value) == 1:
+            text = ": ".join(str(part.value) for part in name.value[0])
+            raise DataError(
+                f'{where}: YAML reads {text} as a mapping; put it in quotes: "{text}". To describe labels, write '
+                "'labels:' and below it one 'name: description' per line, without dashes."
+            )
+        kind = name.tag.rpartition(":")[2]
+        if not isinstance(name, yaml.ScalarNode):
+            raise DataError(f"{where}: a label must be text and not a list or mapping; put it in quotes.")
+        if kind == "null":
+            raise DataError(
+                f"{where} is empty; write the name of a label, in quotes where it is {name.value or 'null'}."
+            )
+        if kind != "str":
+            raise DataError(
+                f'{where}: YAML reads {name.value} as {_YAML_KINDS.get(kind, kind)}; put it in quotes: "{name.value}".'
+            )
+        if name.value in [other.value for other in names[: number - 1]]:
+            raise DataError(f"{where}: the label {name.value!r} is given twice; keep one of them.")
+
 
 def _read_label(about: object, location: str) -> tuple[str, tuple[str, ...]]:
     """Return the description and the examples of one label; "" and () where they are not given."""
     if about is None or isinstance(about, str):
         return " ".join((about or "").split()), ()
     if not isinstance(about, dict):
-        raise DataError(f"{location} must have a description, or 'description' and 'examples'.")
+        raise DataError(f"{location} must have a description (in quotes), or 'description' and 'examples'.")
     _check_keys(about, ("description", "examples"), location)
     description, examples = about.get("description") or "", about.get("examples") or []
     if not isinstance(description, str):
-        raise DataError(f"{location}: the description must be text.")
+        raise DataError(f"{location}: the description must be text; put it in quotes.")
     if not isinstance(examples, list) or not all(isinstance(text, str) and text.strip() for text in examples):
-        raise DataError(f"{location}: the examples must be a list of texts.")
+        raise DataError(f"{location}: the examples must be a list of texts; put each in quotes.")
     return " ".join(description.split()), tuple(" ".join(text.split()) for text in examples)
 
 

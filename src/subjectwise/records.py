@@ -12,29 +12,51 @@ import numpy.typing as npt
 
 from subjectwise.errors import DataError, QuestionError
 from subjectwise.labels import LabelSet
-from subjectwise.types import FloatArray, JsonObject, Progress
+from subjectwise.types import BoolArray, FloatArray, JsonObject, Progress
 
 # Far above any real question (the longest of MMLU-Pro has 4,671), low enough to catch a file given as a question.
 MAX_CHARACTERS = 50_000
 
+# All ASCII control characters but tab and line breaks.
 CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+
+# Halves of characters, which JSON can spell (\\ud83d) and UTF-8 cannot store.
+_SURROGATES = re.compile("[\ud800-\udfff]")
 
 # The label of an answer whose probability is below the minimum.
 ABSTAIN = "abstain"
+
+# The answer that a model may be trained to give to requests that belong to no label; it is never returned as a label.
+OUT_OF_SCOPE = "none"
 
 # How many times an explanation hides words, by default: what keeps it under 15 classifications.
 EXPLANATION_ROUNDS = 16
 
 
+def replace_surrogates(text: str) -> str:
+    """Return `text` as UTF-8 can store it: two surrogates in a row as their character, a lone one as U+FFFD."""
+    if not _SURROGATES.search(text):
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def clean_text(text: str) -> str:
+    """Return `text` as every predictor sees it, from wherever it comes.
+
+    Control characters, which pasted PDFs and LaTeX in JSON have, become spaces; tab and line breaks stay. What UTF-8
+    cannot store becomes U+FFFD, the replacement character. The rest is NFC-normalised and stripped.
+    """
+    return unicodedata.normalize("NFC", CONTROL_CHARACTERS.sub(" ", replace_surrogates(text))).strip()
+
+
 @dataclass(frozen=True)
 class Question:
-    """A question and its answer options, if it has any. Text is NFC-normalised and stripped.
+    """A question and its answer options, if it has any. Text is cleaned by `clean_text`.
 
     Every predictor sees the options that a question has; `without_options` drops them.
 
     Raises:
-        QuestionError: the text is empty, longer than 50,000 characters with its options,
-            or has control characters other than tab and line breaks.
+        QuestionError: the text is empty, or longer than 50,000 characters with its options.
     """
 
     text: str
@@ -43,23 +65,13 @@ class Question:
     def __post_init__(self) -> None:
         if not isinstance(self.text, str):
             raise QuestionError(f"A question must be text, not {type(self.text).__name__}.")
-        object.__setattr__(self, "text", unicodedata.normalize("NFC", self.text).strip())
-        options = (unicodedata.normalize("NFC", str(option)).strip() for option in self.options)
-        object.__setattr__(self, "options", tuple(options))
-        whole = "".join((self.text, *self.options))
+        object.__setattr__(self, "text", clean_text(self.text))
+        object.__setattr__(self, "options", tuple(clean_text(str(option)) for option in self.options))
         if not self.text:
             raise QuestionError("The question is empty; give it at least one word.")
-        if len(whole) > MAX_CHARACTERS:
-            raise QuestionError(
-                f"The question has {len(whole):,} characters; the limit is {MAX_CHARACTERS:,}. "
-                "To classify a file of questions, use --input."
-            )
-        if control := CONTROL_CHARACTERS.search(whole):
-            raise QuestionError(f"The question has the control character {control.group()!r}; remove it.")
-        try:
-            whole.encode("utf-8")
-        except UnicodeEncodeError:
-            raise QuestionError("The question has half of a character (a lone surrogate); remove it.") from None
+        size = len(self.text) + sum(map(len, self.options))
+        if size > MAX_CHARACTERS:
+            raise QuestionError(f"The question has {size:,} characters; the limit is {MAX_CHARACTERS:,}.")
 
     def without_options(self) -> Question:
         """Return the question's text alone."""
@@ -78,12 +90,23 @@ def show_options(questions: Iterable[Question], shown: bool) -> list[Question]:
 
 @dataclass(frozen=True)
 class Example:
-    """A question whose label is known: one row of a data set."""
+    """A question whose label is known: one row of a data set.
+
+    Attributes:
+        row_id: identifies the row within its data set.
+        question: with the options that it has.
+        label: its label; `OUT_OF_SCOPE` for a request that belongs to no label.
+        source: the exam, book or file it comes from; may be empty.
+        kind: the part of a mixture that it belongs to; empty where the data has one kind alone.
+        also: other labels that would be as fair.
+    """
 
     row_id: str
     question: Question
     label: str
     source: str = ""
+    kind: str = ""
+    also: tuple[str, ...] = ()
 
     def without_options(self) -> Example:
         """Return the row with the question's text alone."""
@@ -97,10 +120,12 @@ class EncodedQuestion:
     Attributes:
         ids: token ids, without those that all questions share; empty for a predictor without tokens.
         tokens: how many tokens are read, or an estimate where the predictor has none.
+        truncated: whether the question was longer than the model reads, so that its middle was cut out.
     """
 
     ids: list[int]
     tokens: int
+    truncated: bool = False
 
 
 @dataclass(frozen=True)
@@ -111,10 +136,12 @@ class Scored:
         probabilities: [questions, labels], rows summing to 1, columns in label order.
         label_mass: probability of any label at all before normalising, [questions], 0 to 1; None where the
             predictor does not have one.
+        truncated: whether the middle of a question was cut out, [questions]; None where the predictor does not say.
     """
 
     probabilities: FloatArray
     label_mass: FloatArray | None = None
+    truncated: BoolArray | None = None
 
 
 @dataclass(frozen=True)
@@ -161,6 +188,7 @@ class Prediction:
         best_label: where a minimum was requested, the most probable label, also if the answer is `abstain`.
         labels: where several were requested, the likely labels, best first; empty where the answer is `abstain`.
         entropy: where several labels were requested, the normalised entropy of the scores, 0 to 1.
+        truncated: whether the question was longer than the model reads, so that its middle was cut out.
     """
 
     question: str
@@ -171,13 +199,14 @@ class Prediction:
     best_label: str = ""
     labels: tuple[str, ...] = ()
     entropy: float | None = None
+    truncated: bool = False
 
     def top(self, k: int) -> list[tuple[str, float]]:
         """Return the `k` most probable labels with their probabilities, best first."""
         return sorted(self.scores.items(), key=lambda item: -item[1])[:k]
 
     def to_dict(self) -> JsonObject:
-        """Return the fields for JSON, without those that were not requested."""
+        """Return the fields for JSON, without those that were not requested; `truncated` only where it is true."""
         decided: JsonObject = {"best_label": self.best_label} if self.best_label else {}
         if self.entropy is not None:
             decided |= {"labels": list(self.labels), "entropy": self.entropy}
@@ -188,6 +217,7 @@ class Prediction:
             "scores": self.scores,
             "label_mass": self.label_mass,
             **decided,
+            **({"truncated": True} if self.truncated else {}),
         }
 
 
@@ -292,6 +322,11 @@ class QuestionClassifier(Protocol):
         """The hash of the weights; empty where the predictor has no file of its own."""
         ...
 
+    @property
+    def description_sha256(self) -> str:
+        """The hash of what the model's folder says of it: prompt, labels, calibration; empty where it has no folder."""
+        ...
+
     def encode(self, questions: Sequence[Question]) -> list[EncodedQuestion]:
         """Return what the model reads of each question, for `score`."""
         ...
@@ -330,4 +365,12 @@ class QuestionClassifier(Protocol):
         self, question: Question | str, *, sentence: bool = False, rounds: int = EXPLANATION_ROUNDS
     ) -> Explanation:
         """Return the words that changed the answer, and a sentence on request."""
+        ...
+
+    def load_sentence_writer(self) -> None:
+        """Load what `write_sentence` needs, so that the first sentence does not wait for it."""
+        ...
+
+    def write_sentence(self, explanation: Explanation) -> str:
+        """Return the sentence of an explanation, "This is physics because ..."."""
         ...

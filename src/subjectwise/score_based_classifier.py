@@ -10,6 +10,7 @@ from typing import Any, overload
 import numpy as np
 import numpy.typing as npt
 
+from subjectwise.errors import DataError
 from subjectwise.explain.evidence import find_evidence
 from subjectwise.labels import LabelSet
 from subjectwise.records import (
@@ -23,8 +24,9 @@ from subjectwise.records import (
     Scored,
     as_question,
 )
-from subjectwise.statistics.calibration import correct_prior
+from subjectwise.statistics.calibration import check_prior_correction, correct_prior
 from subjectwise.statistics.thresholds import decide
+from subjectwise.text.question_list import QuestionsLike, question_list
 from subjectwise.types import FloatArray, Progress
 
 
@@ -43,6 +45,11 @@ class ScoreBasedClassifier(ABC):
     def prior(self) -> Sequence[float]:
         """The share of each label among the training rows; empty where it is unknown."""
 
+    @property
+    def description_sha256(self) -> str:
+        """The hash of what the model's folder says of it; empty where it has no folder."""
+        return ""
+
     @abstractmethod
     def score(
         self,
@@ -53,9 +60,19 @@ class ScoreBasedClassifier(ABC):
     ) -> Scored:
         """Return calibrated probabilities; `encoded` saves encoding the questions again."""
 
-    @abstractmethod
-    def _write_sentence(self, explanation: Explanation) -> str:
-        """Write a sentence for an explanation."""
+    def load_sentence_writer(self) -> None:
+        """Load what `write_sentence` needs, so that the first sentence does not wait for it.
+
+        Raises:
+            DataError: this predictor cannot write.
+            BaseModelError: the base cannot write, or cannot be loaded.
+        """
+        raise DataError("This predictor cannot write a sentence; leave the sentence out (--no-sentence).")
+
+    def write_sentence(self, explanation: Explanation) -> str:
+        """Return the sentence of an explanation; raises as `load_sentence_writer` does."""
+        self.load_sentence_writer()
+        return ""
 
     @overload
     def classify(  # type: ignore[overload-overlap]  # a str is a sequence of str too, and is one question here
@@ -96,11 +113,16 @@ class ScoreBasedClassifier(ABC):
             on_progress: called after each batch with the number of its questions.
 
         Raises:
-            QuestionError: a question is empty, too long or has control characters.
+            QuestionError: a question is empty or too long; its number is given where there are several.
+            DataError: an unknown prior correction, or one for a single question, which has no mix of labels.
         """
         if isinstance(questions, (str, Question)):
-            return self.classify([questions], decision=decision)[0]
-        asked = [as_question(question) for question in questions]
+            [prediction] = self.classify(
+                [questions], decision=decision, prior_correction=prior_correction, on_progress=on_progress
+            )
+            return prediction
+        asked = question_list(questions)
+        check_prior_correction(prior_correction, len(asked))
         names = list(self.labels)
         decision.check_labels(names)
         scored = self.score(asked, on_progress=on_progress)
@@ -129,12 +151,21 @@ class ScoreBasedClassifier(ABC):
             return self.score(questions).probabilities
 
         explanation = find_evidence(as_question(question), list(self.labels), answer, rounds)
-        return replace(explanation, sentence=self._write_sentence(explanation)) if sentence else explanation
+        return replace(explanation, sentence=self.write_sentence(explanation)) if sentence else explanation
 
-    def predict_proba(self, X: Sequence[Question | str]) -> FloatArray:
-        """Return calibrated probabilities, [questions, labels], columns in the order of `classes_`."""
-        return self.score(X).probabilities
+    def predict_proba(self, X: QuestionsLike) -> FloatArray:
+        """Return calibrated probabilities, [questions, labels], columns in the order of `classes_`.
 
-    def predict(self, X: Sequence[Question | str]) -> npt.NDArray[Any]:
-        """Return the most probable label of each question, [questions]."""
-        return np.asarray(self.classes_[self.predict_proba(X).argmax(axis=1)])
+        Args:
+            X: questions: a list, an array, a Series, or a frame of one column.
+
+        Raises:
+            DataError: several columns, or a single question.
+            QuestionError: as for `classify`.
+        """
+        return self.score(question_list(X)).probabilities
+
+    def predict(self, X: QuestionsLike) -> npt.NDArray[Any]:
+        """Return the most probable label of each question, [questions]; `X` as for `predict_proba`."""
+        probabilities = self.predict_proba(X)  # first, since it says where a classifier was not fitted
+        return np.asarray(self.classes_[probabilities.argmax(axis=1)])

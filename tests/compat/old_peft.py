@@ -1,4 +1,4 @@
-"""Answers questions from standard input by PEFT and transformers alone, whichever versions are installed."""
+"""Answer questions from standard input with PEFT and transformers alone, whichever versions are installed."""
 
 import json
 import sys

@@ -8,19 +8,18 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 import yaml
 
 from helpers.commands import run_command as run
+from helpers.requirements import requires_hadolint
 from subjectwise.serving.limits import Limits
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 
 
+@requires_hadolint
 def test_the_dockerfile_passes_its_linter() -> None:
     linter = Path(sys.executable).with_name("hadolint")
-    if not linter.is_file():
-        pytest.skip("hadolint is not installed; run make install")
     found = subprocess.run([linter, DEPLOY / "Dockerfile"], capture_output=True, text=True)
     assert found.returncode == 0, found.stdout
     text = (DEPLOY / "Dockerfile").read_text()

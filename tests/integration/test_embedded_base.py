@@ -6,7 +6,6 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,11 +13,16 @@ import pytest
 import subjectwise
 from helpers.tiny_models import needs_base
 from subjectwise.classifier import Classifier
-from subjectwise.models.base_model import EMBEDDED_SHA256, embedded_file
-from subjectwise.models.label_scores import score_plain
+from subjectwise.engines.label_trie import LabelTrie
+from subjectwise.engines.pytorch.plain_path import plain_log_probs
+from subjectwise.models.base_model import load_base
+from subjectwise.models.gguf import EMBEDDED_SHA256, embedded_file
+from subjectwise.models.lora import merge_adapter
 from subjectwise.models.model_config import read_config
+from subjectwise.models.model_folder import load_tokenizer
 from subjectwise.records import Question
 from subjectwise.statistics.calibration import apply_temperature
+from subjectwise.text.prompt import Prompt
 from subjectwise.utils.atomic_files import file_sha256
 
 MODEL = Path(subjectwise.__file__).parent / "shipped"
@@ -35,7 +39,7 @@ CARD = {
 }
 
 
-def test_the_shipped_folder_is_whole_and_small() -> None:
+def test_the_shipped_folder_is_complete_and_small() -> None:
     config = read_config(MODEL)
     assert config.base.name == "embedded" and config.base.sha256 == EMBEDDED_SHA256
     assert len(config.labels) == 14
@@ -64,31 +68,35 @@ def test_examples_of_the_model_card(classifier: Classifier) -> None:
 
 
 @needs_base
+@pytest.mark.slow  # 9 s: the real base, in a process of its own
 def test_the_first_command_of_the_readme(classifier: Classifier) -> None:
-    """`classifier` has had the base converted, which a first use tells on standard error."""
+    """Loading `classifier` has converted the base, which a first use says on standard error."""
     command = [sys.executable, "-m", "subjectwise.cli.app", "classify", "How do neurons transmit signals?", "--json"]
-    found = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert json.loads(found.stdout)["label"] == "biology"
-    assert found.stderr == ""
+    finished = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(finished.stdout)["label"] == "biology"
+    assert finished.stderr == ""
 
 
 @needs_base
+@pytest.mark.slow  # 9 s: the real base, in a process of its own
 def test_the_demo(classifier: Classifier) -> None:
     demo = Path(__file__).parents[2] / "examples/demo.py"
-    found = subprocess.run([sys.executable, str(demo)], capture_output=True, text=True, check=True)
-    assert "biology" in found.stdout and "Try next" in found.stdout
+    finished = subprocess.run([sys.executable, str(demo)], capture_output=True, text=True, check=True)
+    assert "biology" in finished.stdout and "Try next" in finished.stdout
 
 
 @needs_base
+@pytest.mark.slow  # 12 s: 28 questions by the plain path
 def test_bfloat16_and_batches_answer_as_the_plain_float32_path_does(classifier: Classifier) -> None:
-    plain = Classifier.from_pretrained(device="cpu", dtype="float32")
-    scorer: Any = plain._scorer
+    plain, config = Classifier.from_pretrained(device="cpu", dtype="float32"), read_config(MODEL)
     questions = [*CARD, *(f"{question} Give {n} reasons." for question in CARD for n in (2, 3, 5))]
-    expected = [
-        score_plain(scorer.engine.model, [*scorer.prompt.prefix_ids, *row], scorer.trie).log_probs[0]
-        for row in scorer.prompt.encode_questions([Question(question) for question in questions])
-    ]
-    probabilities = apply_temperature(np.array(expected), plain.temperature)
+    model = load_base(device="cpu", dtype="float32").model
+    merge_adapter(model, MODEL)
+    prompt = Prompt(load_tokenizer(MODEL), config.labels, config.prompt, words=config.words)
+    trie = LabelTrie(prompt.label_ids, prompt.end_ids)
+    rows = prompt.encode([Question(question) for question in questions])
+    summed = np.concatenate([plain_log_probs(model.eval(), [*prompt.prefix_ids, *row], trie) for row in rows])
+    probabilities = apply_temperature(summed, config.temperature)
     np.testing.assert_allclose(plain.predict_proba(questions), probabilities, atol=1e-4)
     fast = classifier.predict_proba(questions)
     assert np.abs(fast - probabilities).max() < 0.1

@@ -18,7 +18,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from helpers.serving import Explaining, serve_fake, serving
+from helpers.serving import fake_model, serving_fake
 from subjectwise.serving.app import create_app
 
 # What a question may hold is more than a schema says (no blank text, no control characters), so that requests which
@@ -30,15 +30,15 @@ CHECKS = [
     response_schema_conformance,
     negative_data_rejection,
 ]
-DESCRIBED = create_app(lambda: serve_fake(Explaining())).openapi()
-BODIES = ("/classify", "/predict", "/v1/classify")
+DESCRIBED = create_app(fake_model).openapi()
+BODIES = ("/classify", "/predict", "/", "/invocations", "/v1/classify")
 PLAIN = [(method, path) for path, methods in DESCRIBED["paths"].items() for method in methods if path not in BODIES]
 
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[httpx.Client]:
-    with serving(create_app(lambda: serve_fake(Explaining()))) as found:
-        yield found
+    with serving_fake() as connected:
+        yield connected
 
 
 @pytest.fixture(scope="module")

@@ -1,33 +1,33 @@
-"""The page in a browser, asking a real server. Skipped where there is no browser."""
+"""The page in a browser, asking a real server."""
 
 from __future__ import annotations
 
 import csv
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from helpers.requirements import find_browser, requires_browser
 from helpers.serve_process import Process, running
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-pytestmark = pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine; see CONTRIBUTING.md")
+pytestmark = requires_browser
 QUESTION = "How does the enzyme change the membrane of a cell?"
 
 
 @pytest.fixture(scope="module")
 def server(tiny_model: Path) -> Iterator[Process]:
-    with running("--model", tiny_model) as found:
+    with running("--model", tiny_model, "--sentences") as found:
         yield found
 
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as started:
-        found = started.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as started:
+        found = started.chromium.launch(executable_path=find_browser(), args=["--no-sandbox"])
         yield found
         found.close()
 

@@ -21,7 +21,8 @@ def model() -> Any:
 
 
 def test_the_counts_of_the_card(model: Any) -> None:
-    from subjectwise.models.base_model import Base, BaseInfo
+    from subjectwise.models.base_info import BaseInfo
+    from subjectwise.models.base_model import Base
     from subjectwise.recipe import load_recipe
     from subjectwise.training.tasks import with_adapter
 

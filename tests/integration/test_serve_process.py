@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 import signal
+import socket
 import sys
 import threading
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TextIO
+from typing import Any, TextIO
 
 import httpx
 import pytest
 
-from helpers.commands import refused
-from helpers.serve_process import COMMAND, OWN, running
+from helpers.commands import refused, run_command
+from helpers.serve_process import COMMAND, OWN, Process, running
 from helpers.tiny_models import make_rows
 from subjectwise.classifier import Classifier
+from subjectwise.serving.server import bind
+
+KEY = "a-key-of-some-length"
 
 
 class Load:
@@ -26,7 +31,6 @@ class Load:
 
     def __init__(self, url: str, clients: int) -> None:
         self.url = url
-        self.sent = 0
         self.answers: dict[str, httpx.Response] = {}
         self.failures: list[httpx.HTTPError] = []
         self._stopped = threading.Event()
@@ -41,7 +45,7 @@ class Load:
                 if self._stopped.is_set():
                     return
                 key = f"{number}-{count}"
-                asked = [rows[(number * 7 + count + place) % 96]["question"] for place in range(3)]
+                asked = [rows[(number * 7 + count + step) % 96]["question"] for step in range(3)]
                 try:
                     self.answers[key] = client.post(
                         "/v1/classify", json={"questions": asked}, headers={"X-Request-ID": key}
@@ -60,7 +64,7 @@ class Load:
 def expected(tiny_model: Path) -> dict[str, str]:
     texts = [row["question"] for row in make_rows()]
     classifier = Classifier.from_pretrained(tiny_model, device="cpu", dtype="float32")
-    return {found.question: found.label for found in classifier.classify(texts)}
+    return {prediction.question: prediction.label for prediction in classifier.classify(texts)}
 
 
 def check(answers: Mapping[str, httpx.Response], expected: Mapping[str, str]) -> None:
@@ -68,6 +72,14 @@ def check(answers: Mapping[str, httpx.Response], expected: Mapping[str, str]) ->
         assert response.status_code == 200, response.text
         for result in response.json()["results"]:
             assert result["label"] == expected[result["question"]]
+
+
+def not_started(*arguments: str | Path, part: str) -> None:
+    """The command ends with a line of its log that says why; all of its lines are JSON."""
+    finished = run_command(*arguments)
+    assert finished.returncode == 1
+    lines: list[dict[str, Any]] = [json.loads(line) for line in finished.stderr.splitlines()]
+    assert lines[-1]["event"] == "not started" and part in lines[-1]["reason"], lines
 
 
 def test_sigterm_under_load_loses_nothing_accepted(tiny_model: Path, expected: Mapping[str, str]) -> None:
@@ -103,21 +115,64 @@ def test_reload_under_load_drops_nothing(tiny_model: Path, expected: Mapping[str
         assert server.stop() == 0
 
 
+def raw_connections(server: Process, *sent: bytes) -> list[socket.socket]:
+    """Connections that send only that."""
+    host, _, port = server.url.removeprefix("http://").partition(":")
+    opened = []
+    for data in sent:
+        connection = socket.create_connection((host, int(port)), timeout=10)
+        connection.sendall(data)
+        opened.append(connection)
+    return opened
+
+
+def test_few_descriptors_and_connections_that_say_little(tiny_model: Path, tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text(f"{KEY}\n", encoding="utf-8")
+    limited = ("/bin/sh", "-c", 'ulimit -n 128; exec "$0" "$@"')
+    with running("--model", tiny_model, "--api-key-file", keys, before=limited) as server:
+        assert KEY not in Path(f"/proc/{server.process.pid}/cmdline").read_text(encoding="utf-8")
+        idle = raw_connections(server, *[b""] * 200)
+        for _ in range(3):
+            assert httpx.post(f"{server.url}/classify", json={"inputs": "a"}, timeout=30).status_code == 401
+            given = {"X-API-Key": KEY}
+            assert httpx.post(f"{server.url}/classify", json={"inputs": "a"}, headers=given, timeout=30).is_success
+        head = b"POST /classify HTTP/1.1\r\nHost: x\r\nX-API-Key: " + KEY.encode() + b"\r\n"
+        half = head + b"Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
+        idle += raw_connections(server, b"GET", head, half)
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(10) == 0, "within ten seconds, whatever is half sent"
+        assert len(server.log) < 50, "the log stays quiet"
+        for connection in idle:
+            connection.close()
+
+
 def test_the_key_comes_from_the_environment(tiny_model: Path, tmp_path: Path) -> None:
-    key = "a-key-of-some-length"
-    with running("--model", tiny_model, environment={"SUBJECTWISE_API_KEY": key}) as server:
+    with running("--model", tiny_model, environment={"SUBJECTWISE_API_KEY": KEY}) as server:
         assert server.url.startswith("http://127.0.0.1:")
         assert httpx.get(f"{server.url}/health").status_code == 200
         assert httpx.post(f"{server.url}/v1/reload").status_code == 401
-        assert httpx.post(f"{server.url}/v1/reload", headers={"X-API-Key": key}, timeout=30).status_code == 200
-        port = server.url.rpartition(":")[2]
-        refused("serve", "--model", tiny_model, *OWN, "--port", port, part="cannot be had")
-    refused("serve", "--model", tiny_model / "none", *OWN, "--port", "0", part="no model folder")
-    refused("serve", "--api-key", "short", "--port", "0", part="at least 8 characters")
+        assert httpx.post(f"{server.url}/v1/reload", headers={"X-API-Key": KEY}, timeout=30).status_code == 200
+
+
+def test_what_cannot_be_served_is_said_in_one_line(tiny_model: Path, tmp_path: Path) -> None:
+    with bind("127.0.0.1", 0) as taken:
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        for command in (("serve",), ("mcp", "--http")):
+            # Before the model is loaded, which would fail as well.
+            not_started(*command, "--model", tmp_path / "none", "--port", port, part=f"Cannot bind 127.0.0.1:{port}")
+    free = ("--port", "0")
+    not_started("serve", "--model", tiny_model / "none", *OWN, *free, part="Unknown model")
+    not_started("serve", "--api-key", "short", *free, part="at least 8 characters")
+    not_started("serve", "--api-key-file", tmp_path / "none", *free, part="No such file")
+    not_started("mcp", "--http", "--api-key", "short", *free, part="at least 8 characters")
+    not_started("serve", "--deadline", "0", *free, part="--deadline is 0")
+    not_started("serve", "--cors-origin", "good.example/", *free, part="browsers send https://good.example")
     (tmp_path / "own.yaml").write_text("labels: [refund, delivery]\n")
-    for command in (("serve", "--port", "0"), ("mcp",)):
-        refused(*command, "--model", tiny_model, "--labels", tmp_path / "own.yaml", part="trained on other labels")
-    refused("serve", "--deadline", "0", "--port", "0", part="--deadline is 0")
+    for command in (("serve", *free), ("mcp",)):
+        own = ("--labels", tmp_path / "own.yaml")
+        not_started(*command, "--model", tiny_model, *own, part="trained on other labels")
 
 
 def test_a_missing_extra_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,6 +181,28 @@ def test_a_missing_extra_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> Non
             monkeypatch.delitem(sys.modules, name)
         monkeypatch.setitem(sys.modules, library, None)
         refused(command, part="pip install 'subjectwise[serve]'")
+
+
+def test_a_first_start_logs_lines_of_json_alone(tiny_base: Path, tmp_path: Path) -> None:
+    """The library that loads a base shows progress bars, and so does ours that converts one."""
+    shim = tmp_path / "sitecustomize.py"
+    shim.write_text(
+        "import sys, builtins\n"
+        "from tqdm import tqdm\n"
+        "import subjectwise.predictors as predictors\n"
+        "load = predictors.load_predictor\n"
+        "def noisy(*arguments, **options):\n"
+        "    print('to standard output'); print('a warning', file=sys.stderr)\n"
+        "    for _ in tqdm(range(50), desc='Converting', mininterval=0): pass\n"
+        "    return load(*arguments, **options)\n"
+        "predictors.load_predictor = noisy\n",
+        encoding="utf-8",
+    )
+    with running("--model", f"zero-shot:{tiny_base}", environment={"PYTHONPATH": str(tmp_path)}) as server:
+        events = [line["event"] for line in server.log]
+        assert "not JSON" not in events and events.count("output") == 3
+        assert server.stop() == 0
+        assert not server.process.stdout or not server.process.stdout.read()
 
 
 def test_an_mcp_client(tiny_model: Path, expected: Mapping[str, str], tmp_path: Path) -> None:
@@ -139,8 +216,8 @@ def test_an_mcp_client(tiny_model: Path, expected: Mapping[str, str], tmp_path: 
         parameters = StdioServerParameters(command=COMMAND[0], args=arguments, env={"HF_HUB_OFFLINE": "1"})
         async with Client(stdio_client(parameters, errlog=log)) as client:
             assert {tool.name for tool in (await client.list_tools()).tools} == {"classify_text", "list_categories"}
-            found = await client.call_tool("classify_text", {"text": question, "with_probabilities": True})
-            result = found.structured_content
+            called = await client.call_tool("classify_text", {"text": question, "with_probabilities": True})
+            result = called.structured_content
             assert result["class"] == expected[question]
             assert sum(result["probabilities"].values()) == pytest.approx(1)
             assert result["confidence"] == max(result["probabilities"].values())
@@ -154,3 +231,25 @@ def test_an_mcp_client(tiny_model: Path, expected: Mapping[str, str], tmp_path: 
 
     with (tmp_path / "log").open("w") as log:
         asyncio.run(asyncio.wait_for(talk(log), 60))
+
+
+def test_half_a_character_on_standard_input_is_answered(tiny_model: Path) -> None:
+    def message(number: int, method: str, **parameters: object) -> str:
+        return json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": parameters})
+
+    client = {"name": "raw", "version": "1"}
+    asked = message(2, "tools/call", name="classify_text", arguments={"text": "a photon HALF"})
+    lines = [
+        message(1, "initialize", protocolVersion="2025-06-18", capabilities={}, clientInfo=client),
+        json.dumps({"jsonrpc": "2.0", "method": "notifications/initialized"}),
+        asked.replace("HALF", "\\ud83d"),
+    ]
+    with Process.stdio("mcp", "--model", tiny_model) as process:
+        assert process.stdin is not None and process.stdout is not None
+        process.stdin.write("".join(f"{line}\n" for line in lines))
+        process.stdin.flush()
+        answers = [json.loads(process.stdout.readline()) for _ in range(2)]
+        assert answers[0]["result"]["serverInfo"]["version"]
+        assert answers[1]["id"] == 2 and answers[1]["result"]["structuredContent"]["class"]
+        process.stdin.close()
+        assert process.wait(20) == 0

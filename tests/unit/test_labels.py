@@ -1,7 +1,10 @@
+"""Label sets: order, names that are refused, and the YAML file."""
+
 from pathlib import Path
 
 import pytest
 
+from helpers.faults import FAULTS
 from subjectwise.errors import DataError
 from subjectwise.labels import LabelSet
 
@@ -19,8 +22,9 @@ def test_answers_begin_with_a_space_and_order_is_kept() -> None:
         (("law",), "at least two"),
         (("law", " "), "empty"),
         (("law", "a\nb"), "line break"),
-        (("Law", "law"), "equal once case"),
-        (("computer  science", "Computer science"), "equal once case"),
+        (("law", "law"), "'law' is given twice"),
+        (("Law", "law"), "differ only in case or spaces"),
+        (("computer  science", "Computer science"), "differ only in case or spaces"),
     ],
 )
 def test_bad_sets_are_refused(names: tuple[str, ...], part: str) -> None:
@@ -29,8 +33,41 @@ def test_bad_sets_are_refused(names: tuple[str, ...], part: str) -> None:
 
 
 def test_unknown_label_is_named() -> None:
-    with pytest.raises(DataError, match="'art' is not one of"):
+    with pytest.raises(DataError, match="'art' is not one of the labels: law, math.$"):
         LabelSet(("law", "math")).index("art")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"), [("Biology", "biology"), (" biolgy", "biology"), ("Maths", "Math"), ("x", "")]
+)
+def test_the_label_that_was_meant(name: str, meant: str) -> None:
+    labels = LabelSet(("biology", "Math"))
+    assert labels.nearest(name) == meant
+    if meant:
+        with pytest.raises(DataError, match=f"did you mean '{meant}'"):
+            labels.index(name)
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ((FAULTS / "y_no.yaml").read_text(), 'entry 1: YAML reads yes as true or false; put it in quotes: "yes"'),
+        ("- a\n- no\n", 'entry 2: YAML reads no as true or false; put it in quotes: "no"'),
+        ((FAULTS / "y_colon.yaml").read_text(), "entry 1: YAML reads law: about courts as a mapping; put it in quotes"),
+        ("labels:\n  no: x\n  b: y\n", 'entry 1: YAML reads no as true or false; put it in quotes: "no"'),
+        ("- 2024-01-01\n- a\n", 'entry 1: YAML reads 2024-01-01 as a date; put it in quotes: "2024-01-01"'),
+        ("- 1.5\n- a\n", 'entry 1: YAML reads 1.5 as a number; put it in quotes: "1.5"'),
+        ("-\n- a\n", "entry 1 is empty"),
+        ("- [a]\n- b\n", "entry 1: a label must be text and not a list or mapping; put it in quotes"),
+        ("labels:\n  a: x\n  b: y\n  a: z\n", "entry 3: the label 'a' is given twice"),
+        ("labels:\n  a: no\n  b: y\n", r"label 'a' must have a description \(in quotes\)"),
+    ],
+)
+def test_names_that_yaml_reads_as_something_else(tmp_path: Path, text: str, part: str) -> None:
+    path = tmp_path / "labels.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(DataError, match=part):
+        LabelSet.from_yaml(path)
 
 
 def test_yaml(tmp_path: Path) -> None:
@@ -71,8 +108,8 @@ def test_descriptions_and_examples_are_read(tmp_path: Path) -> None:
         ("labels:\n  a: {examples: text}\n  b:\n", "list of texts"),
         ("labels:\n  a: {examples: ['']}\n  b:\n", "list of texts"),
         ("labels:\n  a: {description: 3}\n  b:\n", "must be text"),
-        ("labels:\n  1: x\n  b:\n", "must hold a list"),
-        ("labels:\n  Refund: x\n  refund: y\n", "equal once case"),
+        ("labels:\n  1: x\n  b:\n", "YAML reads 1 as a number; put it in quotes"),
+        ("labels:\n  Refund: x\n  refund: y\n", "differ only in case or spaces"),
     ],
 )
 def test_bad_descriptions_are_refused(tmp_path: Path, text: str, part: str) -> None:

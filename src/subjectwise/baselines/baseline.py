@@ -19,18 +19,27 @@ from subjectwise.baselines.estimators import (
     out_of_fold_scores,
     raw_scores,
 )
-from subjectwise.baselines.saved_baseline import BaselineConfig, read_config, read_estimator, save_folder
+from subjectwise.baselines.saved_baseline import (
+    CONFIG_FILE,
+    MODEL_FILE,
+    BaselineConfig,
+    read_config,
+    read_estimator,
+    save_folder,
+)
 from subjectwise.baselines.sentence_encoder import SentenceEncoder
 from subjectwise.data.near_duplicates import near_duplicate_groups
 from subjectwise.errors import DataError, ModelFolderError
 from subjectwise.labels import LabelSet
-from subjectwise.records import EncodedQuestion, Example, Explanation, Question, Scored, as_question
+from subjectwise.records import EncodedQuestion, Example, Question, Scored
 from subjectwise.score_based_classifier import ScoreBasedClassifier
 from subjectwise.statistics.calibration import apply_temperature, fit_temperature
 from subjectwise.statistics.metrics import MEASURES
 from subjectwise.statistics.thresholds import find_thresholds
+from subjectwise.text.question_list import question_list
 from subjectwise.text.question_text import question_text
 from subjectwise.types import FloatArray, IntArray, JsonObject, Progress
+from subjectwise.utils.atomic_files import files_sha256
 
 
 @dataclass(frozen=True)
@@ -42,12 +51,14 @@ class Baseline(ScoreBasedClassifier):
         estimator: a scikit-learn classifier.
         encoder: what embeds the questions, where the kind has an encoder.
         warning: one sentence when the encoder is not quite the one that the baseline was fitted on, else empty.
+        description_sha256: the hash of the folder's files; empty where it was not loaded from one.
     """
 
     config: BaselineConfig
     estimator: Any = field(repr=False)
     encoder: SentenceEncoder | None = field(default=None, repr=False)
     warning: str = ""
+    description_sha256: str = ""
 
     reads_options = False
     weights_sha256 = ""
@@ -153,13 +164,11 @@ class Baseline(ScoreBasedClassifier):
         on_progress: Progress | None = None,
     ) -> Scored:
         """Return calibrated probabilities, without a label mass; `encoded` is not used."""
-        if not len(questions):
+        asked = question_list(questions)
+        if not asked:
             return Scored(np.zeros((0, len(self.config.labels))))
-        inputs = estimator_inputs([as_question(question) for question in questions], self.encoder, on_progress)
+        inputs = estimator_inputs(asked, self.encoder, on_progress)
         return Scored(apply_temperature(raw_scores(self.estimator, inputs), self.config.temperature))
-
-    def _write_sentence(self, explanation: Explanation) -> str:
-        raise DataError("A baseline cannot write a sentence; leave the sentence out (--no-sentence).")
 
     def save(self, folder: Path | str, *, manifest_sha256: str = "") -> None:
         """Write a new `folder`, whole or not at all. `manifest_sha256` identifies the rows it was fitted on."""
@@ -183,8 +192,9 @@ class Baseline(ScoreBasedClassifier):
         path = Path(folder)
         config = read_config(path)
         estimator = read_estimator(path, config)
+        sha256 = files_sha256([path / CONFIG_FILE, path / MODEL_FILE])
         if config.encoder is None:
-            return cls(config, estimator)
+            return cls(config, estimator, description_sha256=sha256)
         loaded = SentenceEncoder(encoder or config.encoder.name, device)
         if loaded.info.size != config.encoder.size:
             raise ModelFolderError(
@@ -194,7 +204,7 @@ class Baseline(ScoreBasedClassifier):
         warning = ""
         if loaded.info.sha256 != config.encoder.sha256:
             warning = f"The encoder {loaded.info.name} is not the one that {path} was fitted on (its hash differs)."
-        return cls(config, estimator, loaded, warning)
+        return cls(config, estimator, loaded, warning, sha256)
 
 
 def label_indices(examples: Sequence[Example], labels: LabelSet) -> IntArray:

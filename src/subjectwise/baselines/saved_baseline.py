@@ -72,9 +72,9 @@ class BaselineConfig:
     @classmethod
     def from_dict(cls, values: JsonObject, path: Path) -> BaselineConfig:
         """Build it from the content of the file at `path`; raise ModelFolderError where that is damaged."""
-        found = values.get("schema_version")
-        if found != SCHEMA_VERSION:
-            raise ModelFolderError(f"{path} has schema version {found!r}; this version reads {SCHEMA_VERSION}.")
+        version = values.get("schema_version")
+        if version != SCHEMA_VERSION:
+            raise ModelFolderError(f"{path} has schema version {version!r}; this version reads {SCHEMA_VERSION}.")
         try:
             check_kind(values["kind"])
             encoder = EncoderInfo(**values["encoder"]) if values["kind"] == MINILM_LR else None

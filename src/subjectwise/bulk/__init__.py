@@ -1,1 +1,1 @@
-"""Files of questions."""
+"""Files of questions: read, classified and written on one machine."""

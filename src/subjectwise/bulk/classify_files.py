@@ -1,240 +1,147 @@
-"""A file of questions in, a file of answers out. Streams, and goes on where an interrupted run stopped.
-
-Answers are collected as JSON lines in `.OUTPUT.part.jsonl`, which becomes the output at the end. What that part
-belongs to (input, model, settings) is kept beside it, so that no run goes on with another's answers.
-"""
+"""A file or stream of questions in, answers out: chunk by chunk, or into a file by a run that can be interrupted."""
 
 from __future__ import annotations
 
-import csv
-import json
-import os
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
-from itertools import islice
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import Any
 
-from subjectwise.data.column_names import find_column
-from subjectwise.data.read_table import iterate_rows, read_options
-from subjectwise.errors import DataError, OutputError, QuestionError
-from subjectwise.records import ALWAYS_ONE, Decision, Prediction, Question, QuestionClassifier
-from subjectwise.types import Progress, Row
-from subjectwise.utils.atomic_files import check_new, new_file, read_json, write_json, writing
+from subjectwise.bulk.answer_rows import Answering, check_correction, correct_rows
+from subjectwise.bulk.score_rows import BulkCounts, BulkOptions, chunks, open_input, score_rows
+from subjectwise.bulk.unfinished_run import UnfinishedRun
+from subjectwise.bulk.write_answers import check_output_format, write_answers
+from subjectwise.data.table_formats import is_stream
+from subjectwise.errors import DataError, OutputError
+from subjectwise.records import QuestionClassifier
+from subjectwise.statistics.calibration import check_prior_correction
+from subjectwise.types import FloatArray, Progress, Row
+from subjectwise.utils.atomic_files import check_new, new_file
 
-OUTPUT_FORMATS = (".jsonl", ".csv", ".parquet")
 
-# Rows that are read, sorted by length and answered together; what an interruption can lose.
-CHUNK = 512
+def check_request(path: Path, output: Path | None, options: BulkOptions, csv_encoding: str = "utf-8") -> int | None:
+    """Refuse what cannot be done before a model is loaded for it; return the number of rows where it is known.
 
-# The keys of an answer. An input column of the same name is kept as `input_NAME`.
-ANSWER_KEYS = (
-    "question",
-    "label",
-    "score",
-    "scores",
-    "label_mass",
-    "best_label",
-    "labels",
-    "entropy",
-    "error",
-    "explanation",
-)
+    Raises:
+        DataError: the input is missing, cannot be read, or has no such column; or a prior is to be corrected without
+            an output file.
+        OutputError: the output exists, or has an unknown format.
+    """
+    check_prior_correction(options.prior_correction, 0)
+    if output is None:
+        _refuse_correction(options)
+    else:
+        check_output_format(output, csv_encoding)
+        if output.exists():
+            # What a run left that was killed at its very end is removed with the lock.
+            with suppress(OutputError), UnfinishedRun(output).locked():
+                pass
+        check_new(output)
+    return None if is_stream(path) else open_input(path, options).row_count
 
 
 def classify_rows(
-    classifier: QuestionClassifier,
-    path: Path,
-    *,
-    question_column: str = "",
-    options_column: str = "",
-    with_options: bool = False,
-    decision: Decision = ALWAYS_ONE,
-    prior_correction: str = "none",
-    keep_going: bool = False,
-    explain: bool = False,
-    skip: int = 0,
+    classifier: QuestionClassifier, path: Path, options: BulkOptions = BulkOptions(), counts: BulkCounts | None = None
 ) -> Iterator[list[Row]]:
-    """Yields answers in the order of the rows of `path`, a chunk at a time, after the first `skip` rows.
+    """Yield the answers to the rows of `path`, in their order, one chunk at a time.
 
-    An answer is the prediction's fields and every other column of its row. With `keep_going`, a row that cannot
-    be read has `label` null and an `error` in place of an answer; without it, such a row raises DataError.
-    A `prior_correction` looks at one chunk at a time. With `explain`, an answer has its `explanation`.
+    An answer is the prediction's fields and every other column of its row. Without a prior correction, which needs all
+    rows at once; see `classify_file`.
+
+    Args:
+        classifier: which answers.
+        path: of a TXT, JSONL, CSV or parquet file, or a stream; "-" for standard input.
+        options: how rows are read and answered.
+        counts: to which each chunk is added.
+
+    Raises:
+        DataError: the input cannot be read; or a row has no answer, and `options.keep_going` is off.
     """
-    rows = iterate_rows(path, skip)
-    number = skip
-    place = "standard input" if str(path) == "-" else str(path)
-    while chunk := list(islice(rows, CHUNK)):
-        names = list(chunk[0])
-        question_name = find_column(names, "question", question_column, place)
-        options_name = find_column(names, "options", options_column, place, required=with_options)
-        questions: list[Question | str] = []
-        for row in chunk:
-            number += 1
-            try:
-                if question_name not in row:
-                    raise QuestionError(f"the row has no column {question_name!r}")
-                options = read_options(row.get(options_name), "the row") if with_options else ()
-                questions.append(Question(row[question_name], options))
-            except (QuestionError, DataError) as error:
-                if not keep_going:
-                    raise DataError(f"{place}, row {number}: {error} Use --keep-going to note it and go on.") from error
-                questions.append(str(error))
-        readable = [question for question in questions if isinstance(question, Question)]
-        answers = iter(classifier.classify(readable, decision=decision, prior_correction=prior_correction))
-        reasons = (classifier.explain(question).to_dict() for question in readable)
-        answered = []
-        for row, question in zip(chunk, questions, strict=True):
-            if not isinstance(question, Question):
-                answered.append(_answer(row, question_name, str(question)))
-                continue
-            reason = {"explanation": next(reasons)} if explain else {}
-            answered.append(_answer(row, question_name, next(answers), reason))
-        yield answered
-
-
-def _answer(row: Row, question_name: str, found: Prediction | str, reason: Row | None = None) -> Row:
-    if isinstance(found, Prediction):
-        answer = {**found.to_dict(), "question": row[question_name], **(reason or {})}
-    else:
-        empty = dict.fromkeys(("label", "score", "scores", "label_mass"))
-        answer = {"question": row.get(question_name), **empty, "error": found}
-    others = {key: value for key, value in row.items() if key != question_name}
-    return answer | {f"input_{key}" if key in ANSWER_KEYS else key: value for key, value in others.items()}
-
-
-def json_line(row: Row) -> str:
-    """One JSON line; dates and the like, which parquet has and JSON has not, as text."""
-    return json.dumps(row, ensure_ascii=False, default=str) + "\n"
+    _refuse_correction(options)
+    source = open_input(path, options)
+    answering = _answering(classifier, source.question_column, options)
+    for rows in score_rows(classifier, source, options):
+        if counts:
+            counts.add(rows)
+        yield answering.answers(rows)
 
 
 def classify_file(
     classifier: QuestionClassifier,
     path: Path,
     output: Path,
+    options: BulkOptions = BulkOptions(),
     *,
-    run: dict[str, Any],
+    run: Mapping[str, object],
+    csv_encoding: str = "utf-8",
     on_progress: Progress | None = None,
-    **options: Any,
-) -> int:
-    """Classifies the rows of `path` into `output` (JSONL, CSV or parquet by its ending); returns their number.
+) -> BulkCounts:
+    """Classify the rows of `path` into `output`, a JSONL, CSV or parquet file by its extension.
 
-    `run` is what must be the same for an interrupted run to go on: model, settings. `options` are those of
-    `classify_rows`.
+    An interrupted run continues where it stopped, when the same command is given again.
+
+    Args:
+        classifier: which answers.
+        path: as for `classify_rows`.
+        output: a new file.
+        options: how rows are read and answered.
+        run: what else must be the same for an interrupted run to continue; see `model_identity`.
+        csv_encoding: of a CSV file: utf-8, or utf-8-sig with the byte order mark that Excel needs.
+        on_progress: called after each chunk with the number of its rows.
 
     Raises:
-        OutputError: the output exists, is of an unknown format, cannot be written, or a part of another run is there.
-        DataError: the input cannot be read.
+        OutputError: the output exists, has an unknown format, cannot be written, or has the part of another run.
+        DataError: the input cannot be read; or a row has no answer, and `options.keep_going` is off.
     """
-    if output.suffix.lower() not in OUTPUT_FORMATS:
-        raise OutputError(f"{output} is of a kind that cannot be written; use one of {', '.join(OUTPUT_FORMATS)}.")
-    check_new(output)
-    part = output.with_name(f".{output.name}.part.jsonl")
-    note = output.with_name(f".{output.name}.part.json")
-    with writing(output):
-        output.parent.mkdir(parents=True, exist_ok=True)
-    kept = {key: asdict(value) if isinstance(value, Decision) else value for key, value in options.items()}
-    done = _open_part(part, note, {"input": _identity(path), **kept, **run})
-    if done and on_progress:
-        on_progress(done)
-    with writing(part), part.open("a", encoding="utf-8") as stream:
-        for answers in classify_rows(classifier, path, skip=done, **options):
-            stream.writelines(map(json_line, answers))
-            stream.flush()
-            os.fsync(stream.fileno())
-            done += len(answers)
+    check_output_format(output, csv_encoding)
+    unfinished = UnfinishedRun(output)
+    with unfinished.locked():
+        check_new(output)
+        # 1) Score all rows into the part. Decisions and corrections come later, and may change between two attempts.
+        source = open_input(path, options)
+        answering = _answering(classifier, source.question_column, options)
+        columns = {"question_column": source.question_column, "options_column": source.options_column}
+        depends_on = {**run, **columns, "with_options": options.with_options, "explain": options.explain}
+        counts = unfinished.resume(source, depends_on, options.keep_going)
+        if counts.rows and on_progress:
+            on_progress(counts.rows)
+        for rows in unfinished.append(score_rows(classifier, source, options)):
+            counts.add(rows)
             if on_progress:
-                on_progress(len(answers))
-    with writing(output):
-        if output.suffix.lower() == ".jsonl":
-            part.replace(output)
-        else:
-            with new_file(output) as temporary:
-                (_to_csv if output.suffix.lower() == ".csv" else _to_parquet)(part, temporary)
-            part.unlink()
-        note.unlink(missing_ok=True)
-    return done
-
-
-def _identity(path: Path) -> list[Any]:
-    """What tells an input from another: its place, size and time. Standard input is taken on trust."""
-    if str(path) == "-" or not path.is_file():
-        return [str(path)]
-    facts = path.stat()
-    return [str(path.absolute()), facts.st_size, facts.st_mtime_ns]
-
-
-def _open_part(part: Path, note: Path, run: dict[str, Any]) -> int:
-    """The number of whole answers that an earlier run of the same kind left; cuts off a half-written one."""
-    with writing(part):
-        if not part.is_file():
-            write_json(note, run)
-            return 0
-    if not note.is_file() or read_json(note, OutputError) != json.loads(json.dumps(run)):
-        raise OutputError(
-            f"{part} was left by a run with another input, model or setting; remove it, or use another --output."
-        )
-    done = whole = 0
-    with part.open("rb") as stream:
-        for line in stream:
-            if not line.endswith(b"\n"):
-                break
-            done += 1
-            whole += len(line)
-    with writing(part):
-        os.truncate(part, whole)
-    return done
-
-
-def _part_rows(part: Path) -> Iterator[Row]:
-    with part.open(encoding="utf-8") as stream:
-        for line in stream:
-            yield json.loads(line)
-
-
-def _column_names(part: Path) -> list[str]:
-    return list(dict.fromkeys(name for row in _part_rows(part) for name in row))
-
-
-def _to_csv(part: Path, output: Path) -> None:
-    """Lists and objects become JSON in their cell."""
-    with output.open("w", encoding="utf-8", newline="") as stream:
-        writer = csv.DictWriter(stream, _column_names(part))
-        writer.writeheader()
-        for row in _part_rows(part):
-            writer.writerow(
-                {
-                    key: json.dumps(value, ensure_ascii=False) if isinstance(value, (dict, list)) else value
-                    for key, value in row.items()
-                }
+                on_progress(len(rows))
+        # 2) Make answers of them.
+        corrected: FloatArray | None = None
+        if options.prior_correction != "none":
+            corrected = correct_rows(
+                unfinished.rows(), options.prior_correction, classifier.prior, len(answering.labels)
             )
+        with new_file(output) as temporary:
+            write_answers(
+                partial(_answers, unfinished, answering, corrected), temporary, output.suffix.lower(),
+                answering.header(source.header), answering.labels, csv_encoding,
+            )  # fmt: skip
+            unfinished.finish()
+        unfinished.remove()
+    return counts
 
 
-def _to_parquet(part: Path, output: Path) -> None:
-    """Two passes: the first finds a schema that every chunk fits, the second writes."""
-    import pyarrow
-    import pyarrow.parquet
-
-    def tables() -> Iterator[Any]:
-        rows = _part_rows(part)
-        while chunk := list(islice(rows, 4096)):
-            yield pyarrow.Table.from_pylist([_by_name(row, names) for row in chunk])
-
-    names = _column_names(part)
-    schema = None
-    for table in tables():
-        schema = (
-            table.schema
-            if schema is None
-            else pyarrow.unify_schemas([schema, table.schema], promote_options="permissive")
-        )
-    if schema is None:
-        raise DataError("The input holds no rows; nothing was written.")
-    with pyarrow.parquet.ParquetWriter(output, schema) as writer:
-        rows = _part_rows(part)
-        while chunk := list(islice(rows, 4096)):
-            writer.write_table(pyarrow.Table.from_pylist(chunk, schema=schema))
+def _refuse_correction(options: BulkOptions) -> None:
+    """Raise DataError where answers are wanted before all rows are known, on which they would depend."""
+    if options.prior_correction != "none":
+        raise DataError("--prior-correction needs --output: the mix of subjects is estimated over all rows.")
 
 
-def _by_name(row: Row, names: Sequence[str]) -> Row:
-    return {name: row.get(name) for name in names}
+def _answering(classifier: QuestionClassifier, question_column: str, options: BulkOptions) -> Answering:
+    labels = classifier.labels.names
+    options.decision.check_labels(labels)
+    check_correction(options.prior_correction, classifier.prior, len(labels))
+    return Answering(labels, question_column, options.decision, options.explain)
+
+
+def _answers(unfinished: UnfinishedRun, answering: Answering, corrected: FloatArray | None) -> Iterator[Row]:
+    """Yield the answers to all scored rows."""
+    used = 0
+    for rows in chunks(unfinished.rows()):
+        count = sum(not row.error for row in rows)
+        yield from answering.answers(rows, None if corrected is None else corrected[used : used + count])
+        used += count

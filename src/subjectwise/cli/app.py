@@ -1,13 +1,15 @@
-"""The `subjectwise` command: gathers the commands and turns errors into one sentence and an exit code."""
+"""The `subjectwise` command: all commands in one; errors become one sentence and an exit code."""
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from subjectwise.cli import (
     audit,
@@ -26,18 +28,36 @@ from subjectwise.cli import (
     serve,
     train,
 )
+from subjectwise.engines.pytorch.onednn import limit_caches
 from subjectwise.errors import SubjectwiseError
+
+
+class QuestionCommand(TyperCommand):
+    """A command whose arguments are questions, of which some begin with a dash."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse `args`; where a question is taken for an option, say how to write it."""
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            # By name: typer has a copy of click of its own, whose exceptions it does not export.
+            option = str(getattr(error, "option_name", ""))
+            if type(error).__name__ == "NoSuchOption" and (" " in option or not option.startswith("--")):
+                hint = f'Before a question that begins with a dash, write --: {ctx.command_path} -- "-5 + 3 = ?"'
+                error.message = f"No such option: {option}. {hint}"  # type: ignore[attr-defined]
+            raise
+
 
 app = typer.Typer(
     name="subjectwise",
-    help="Tells which subject a question belongs to: the name and an honest probability.",
+    help="Classify questions by subject, with calibrated probabilities.",
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command("classify")(classify.classify)
-app.command("explain")(explain.explain)
+app.command("classify", cls=QuestionCommand)(classify.classify)
+app.command("explain", cls=QuestionCommand)(explain.explain)
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("average")(average.average)
@@ -66,21 +86,27 @@ _Version = Annotated[bool, typer.Option("--version", callback=_show_version, is_
 
 @app.callback()
 def _options(version: _Version = False) -> None:
-    """Tells which subject a question belongs to: the name and an honest probability."""
+    """Classify questions by subject, with calibrated probabilities."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Entry point; `arguments` are those of the process unless given.
+    """Run the command in `arguments`, by default those of the process, and exit where it fails.
 
-    Exit codes: 0 done, 1 an error told in one sentence, 2 wrong usage, 130 interrupted.
+    Exit codes: 0 done, 1 an error reported in one sentence, 2 wrong usage, 130 interrupted.
     """
-    # Warnings of the libraries below are for their developers; ours are printed on their own.
+    # oneDNN and tokenizers read their settings when PyTorch and transformers are imported, so all are set before.
+    limit_caches()
+    # Warnings of these libraries are for their developers; ours are printed on their own.
     os.environ.setdefault("PYTHONWARNINGS", "ignore")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    limit_caches()
     import warnings
 
     warnings.simplefilter("ignore")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A stream that cannot show a character, as that of a Windows console, shows another in its place.
+        sys.stdout.reconfigure(errors="replace")
     try:
         typed = list(sys.argv[1:] if arguments is None else arguments)
         app(args=typed, obj=typed)
@@ -88,11 +114,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
         typer.echo(f"Error: {error}", err=True)
         sys.exit(1)
     except BrokenPipeError:
-        # The reader of our output has gone (`| head`): nothing is left to say.
+        # The reader of our output has ended (`| head`), so nothing more is printed.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        typer.echo(f"Error: {where}{error.strerror or error}.", err=True)
+        sys.exit(1)
     except KeyboardInterrupt:
-        typer.echo("Interrupted. Run the same command again to go on.", err=True)
+        typer.echo("Interrupted. Run the same command again to continue.", err=True)
         sys.exit(130)
 
 

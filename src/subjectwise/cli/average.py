@@ -1,4 +1,4 @@
-"""`subjectwise average`: one adapter from several that were trained on the same rows."""
+"""`subjectwise average`: average adapters that were trained on the same rows."""
 
 from __future__ import annotations
 

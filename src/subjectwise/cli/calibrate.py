@@ -1,4 +1,4 @@
-"""`subjectwise calibrate`: fits how sure a model may be, on validation rows of your own."""
+"""`subjectwise calibrate`: fit temperature and thresholds of a trained model on validation rows."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from subjectwise.cli.options import AsJson, BaseName, Device, Dtype
 
 
 def calibrate(
-    model: Annotated[Path, typer.Argument(help="A model folder; its calibration is written anew.")],
+    model: Annotated[Path, typer.Argument(help="A model folder; its calibration is replaced.")],
     data: Annotated[Path, typer.Option(help="A folder that 'subjectwise data split' wrote, with the same labels.")],
     spelling: Annotated[
-        str, typer.Option(help="Mend mistyped words from now on: en or another language; or none.", show_default=False)
+        str, typer.Option(help="Correct spelling from now on: en or another language; or none.", show_default=False)
     ] = "",
     base: BaseName = "",
     device: Device = "auto",
@@ -24,15 +24,18 @@ def calibrate(
 ) -> None:
     """Fit temperature and thresholds of a trained model on validation rows, and keep them in its folder.
 
-    Training ends with this by itself; run it again where your questions are unlike those it was trained on.
+    Training ends with this; run it again where your questions are unlike those that the model was trained on.
 
     Example: `subjectwise calibrate my-model --data split`
     """
     from subjectwise.data.split import open_split
     from subjectwise.models.devices import Compute
     from subjectwise.training.calibrate_model import calibrate as run
+    from subjectwise.training.calibrate_model import calibration_warning
 
     fitted = run(model, open_split(data), base=base or None, compute=Compute(device, dtype), spelling=spelling or None)
+    if warning := calibration_warning(fitted):
+        typer.echo(f"Warning: {warning}", err=True)
     measured = fitted.results["validation"]
     result = {"temperature": fitted.temperature, "thresholds": dict(fitted.thresholds), **measured}
     if as_json:

@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from subjectwise.cli.options import BaseName, Device, Dtype, Engine, LabelFile, ModelName, OptionsColumn, QuestionColumn
-
-if TYPE_CHECKING:
-    from subjectwise.models.devices import Compute
-    from subjectwise.records import Prediction, QuestionClassifier
+from subjectwise.cli.options import (
+    AsJsonLines,
+    BaseName,
+    Delimiter,
+    Device,
+    Dtype,
+    Engine,
+    LabelFile,
+    ModelName,
+    OptionsColumn,
+    QuestionColumn,
+    confidence_for_accuracy,
+    load_classifier,
+    read_questions,
+)
+from subjectwise.cli.output import json_text, prediction_json, prediction_text, print_counts, print_explanation
 
 
 def classify(
@@ -35,25 +47,33 @@ def classify(
         float, typer.Option(min=0, max=1, help="Answer `abstain` where the probability is lower.")
     ] = 0.0,
     min_accuracy: Annotated[
-        str, typer.Option(help="Abstain as often as this accuracy asks for on the validation rows: 0.95 or 0.99.")
+        str,
+        typer.Option(help="Abstain below the confidence that reached this accuracy on validation rows: 0.95 or 0.99."),
     ] = "",
     multi_label: Annotated[bool, typer.Option("--multi-label", help="Give several labels where unsure.")] = False,
     prior_correction: Annotated[
         str,
-        typer.Option(help="For a mix of subjects unlike the training rows': match finds it, batch levels it, or none."),
+        typer.Option(
+            help="For a mix of subjects unlike that of the training rows: match estimates it, batch makes all "
+            "subjects equally frequent, none."
+        ),
     ] = "none",
     explain: Annotated[
-        bool, typer.Option("--explain", help="Show which words moved the answer; costs ten answers or so each.")
+        bool, typer.Option("--explain", help="Show which words changed the answer; costs about ten answers each.")
     ] = False,
     question_column: QuestionColumn = "",
     options_column: OptionsColumn = "",
+    delimiter: Delimiter = "",
+    csv_encoding: Annotated[
+        str, typer.Option(help="Of a CSV output: utf-8, or utf-8-sig with the byte order mark that Excel needs.")
+    ] = "utf-8",
     keep_going: Annotated[
-        bool, typer.Option("--keep-going", help="Note a row that cannot be read in its answer, and go on.")
+        bool, typer.Option("--keep-going", help="Note a row without an answer as its `error`, and go on.")
     ] = False,
     device: Device = "auto",
     dtype: Dtype = "auto",
     engine: Engine = "pytorch",
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a question.")] = False,
+    as_json: AsJsonLines = False,
 ) -> None:
     """Name the subject of questions, with calibrated probabilities.
 
@@ -62,111 +82,66 @@ def classify(
     A file: `subjectwise classify --input questions.csv --output subjects.jsonl`
 
     Labels of your own: `subjectwise classify --labels labels.yaml "Where is my parcel?"`
+
+    An answer has `truncated` where the question was longer than the model reads, so that its middle was cut out.
+    A run that was stopped continues when the same command is given again.
     """
-    from subjectwise.cli.explain import explained, show_reason
+    from subjectwise.bulk.classify_files import check_request, classify_file, classify_rows
+    from subjectwise.bulk.score_rows import BulkCounts, BulkOptions
+    from subjectwise.bulk.unfinished_run import model_identity
+    from subjectwise.data.csv_rows import read_delimiter
     from subjectwise.errors import QuestionError, SubjectwiseError
     from subjectwise.models.devices import Compute
-    from subjectwise.records import Decision, as_question
+    from subjectwise.records import Decision
+    from subjectwise.utils.progress import progress_bar
 
+    # 1) Refuse what cannot be done, before the model is loaded for it.
     if bool(questions) == bool(input_file):
         raise SubjectwiseError("Give either questions or --input FILE; see 'subjectwise classify --help'.")
     if output is not None and not input_file:
         raise SubjectwiseError("--output needs --input; a question on the command line is answered on the screen.")
-    asked = [as_question(question) for question in questions or []]
+    asked = read_questions(questions or [])
     if asked and with_options:
         raise QuestionError("--with-options needs --input with a column of options.")
     if prior_correction != "none" and not input_file:
         raise SubjectwiseError("--prior-correction needs --input; a single question has no mix of subjects.")
     if min_confidence and min_accuracy:
         raise SubjectwiseError("Give --min-confidence or --min-accuracy, not both.")
-    classifier = load(model, labels, base, Compute(device, dtype, engine))
-    if classifier.warning:
-        typer.echo(f"Warning: {classifier.warning}", err=True)
-    minimum = _threshold(classifier, min_accuracy) if min_accuracy else min_confidence
+    path = Path(input_file)
+    options = BulkOptions(
+        question_column, options_column, read_delimiter(delimiter), with_options,
+        prior_correction=prior_correction, keep_going=keep_going, explain=explain,
+    )  # fmt: skip
+    rows = check_request(path, output, options, csv_encoding) if input_file else None
+    # 2) Answer on the screen.
+    classifier = load_classifier(model, labels, base, Compute(device, dtype, engine))
+    minimum = confidence_for_accuracy(classifier, min_accuracy) if min_accuracy else min_confidence
     decision = Decision(minimum, multi_label)
     if asked:
         for question, prediction in zip(asked, classifier.classify(asked, decision=decision), strict=True):
-            reason = classifier.explain(question) if explain else None
+            explanation = classifier.explain(question) if explain else None
             if as_json:
-                typer.echo(json.dumps(_as_object(prediction, top_k) | explained(reason)))
+                reason = {"explanation": explanation.to_dict()} if explanation else {}
+                typer.echo(json.dumps(prediction_json(prediction, top_k) | reason))
             else:
-                typer.echo(_as_text(prediction, top_k))
-                if reason:
-                    show_reason(reason)
+                typer.echo(prediction_text(prediction, top_k))
+                if explanation:
+                    print_explanation(explanation)
         return
-
-    from subjectwise.bulk.classify_files import classify_file, classify_rows, json_line
-
-    path = Path(input_file)
-    shown = with_options or classifier.reads_options
+    options = replace(options, with_options=with_options or classifier.reads_options, decision=decision)
+    counts = BulkCounts()
     if output is None:
-        for answers in classify_rows(
-            classifier, path, question_column=question_column, options_column=options_column,
-            with_options=shown, decision=decision, prior_correction=prior_correction, keep_going=keep_going,
-            explain=explain,
-        ):  # fmt: skip
-            sys.stdout.writelines(map(json_line, answers))
+        for answers in classify_rows(classifier, path, options, counts):
+            sys.stdout.writelines(f"{json_text(answer)}\n" for answer in answers)
             sys.stdout.flush()
+        print_counts(counts)
         return
-    from subjectwise.utils.progress import progress_bar
-
-    with progress_bar("Classifying", _rows_of(path), "questions") as bar:
-        rows = classify_file(
-            classifier, path, output,
-            run={"model": model, "base": base, "labels": list(classifier.labels), "dtype": dtype, "engine": engine},
-            on_progress=bar.update, question_column=question_column, options_column=options_column,
-            with_options=shown, decision=decision, prior_correction=prior_correction, keep_going=keep_going,
-            explain=explain,
+    # 3) Or into a file.
+    with progress_bar("Classifying", rows, "questions") as bar:
+        counts = classify_file(
+            classifier, path, output, options, csv_encoding=csv_encoding,
+            run=model_identity(classifier, model, base, dtype, engine), on_progress=bar.update,
         )  # fmt: skip
-    result = {"output": str(output), "rows": rows}
-    typer.echo(json.dumps(result) if as_json else f"{rows:,} questions classified in {output}")
-
-
-def load(model: str, labels: Path | None, base: str, compute: Compute) -> QuestionClassifier:
-    """Load the predictor that answers, with the labels of a YAML file where one is given."""
-    from subjectwise.labels import LabelSet
-    from subjectwise.predictors import load_answering_predictor
-
-    known = LabelSet.from_yaml(labels) if labels is not None else None
-    return load_answering_predictor(model, known, base=base, compute=compute)
-
-
-def _threshold(classifier: QuestionClassifier, accuracy: str) -> float:
-    from subjectwise.errors import SubjectwiseError
-
-    known = classifier.thresholds
-    try:
-        return known[f"{float(accuracy):g}"]
-    except (KeyError, ValueError):
-        has = f"it has {', '.join(known)}" if known else "it has none; 'subjectwise calibrate' finds them"
-        raise SubjectwiseError(f"This model has no threshold for the accuracy {accuracy!r}: {has}.") from None
-
-
-def _rows_of(path: Path) -> int | None:
-    """The number of rows where the format tells it without reading them all, for the progress bar."""
-    if path.suffix.lower() != ".parquet" or not path.is_file():
-        return None
-    import pyarrow.parquet
-
-    try:
-        return int(pyarrow.parquet.read_metadata(path).num_rows)
-    except (OSError, pyarrow.ArrowInvalid):
-        return None
-
-
-def _as_object(prediction: Prediction, top_k: int) -> dict[str, object]:
-    top = [{"label": label, "score": score} for label, score in prediction.top(top_k)]
-    return prediction.to_dict() | {"top": top}
-
-
-def _as_text(prediction: Prediction, top_k: int) -> str:
-    from subjectwise.records import ABSTAIN
-
-    lines = [prediction.question if len(prediction.question) <= 100 else prediction.question[:97] + "..."]
-    if prediction.label == ABSTAIN:
-        lines.append("  abstain: the best answer is below the minimum")
-    elif len(prediction.labels) > 1:
-        lines.append(f"  unsure, one of: {', '.join(prediction.labels)}")
-    for label, score in prediction.top(top_k):
-        lines.append(f"  {label:<18} {score:6.1%}  {'█' * round(score * 30)}")
-    return "\n".join(lines) + "\n"
+    result = {"output": str(output), "rows": counts.rows}
+    print_counts(counts)
+    typer.echo(json.dumps(result) if as_json else f"{counts.rows:,} questions classified in {output}")

@@ -1,20 +1,80 @@
-"""Options that several commands have, said once."""
+"""Options that several commands share, and the predictor that they describe."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from subjectwise.models.devices import Compute
+    from subjectwise.records import Question, QuestionClassifier
 
 ModelName = Annotated[
     str, typer.Option(help="A model folder, a Hub name, shipped, or zero-shot:BASE. [default: shipped]")
 ]
-BaseName = Annotated[str, typer.Option(help="Where the base is, when not where the model folder says.")]
+BaseName = Annotated[str, typer.Option(help="Where the base is, if not where the model folder says.")]
 LabelFile = Annotated[Path | None, typer.Option(help="YAML file of your own labels, for zero-shot:BASE (embedded).")]
-QuestionColumn = Annotated[str, typer.Option(help="Column of the question; found by itself where usual.")]
+QuestionColumn = Annotated[str, typer.Option(help="Question column; detected if it has a common name.")]
 OptionsColumn = Annotated[str, typer.Option(help="Column of the answer options, a list.")]
+Delimiter = Annotated[str, typer.Option(help="Between the cells of CSV: one character, or \\t for a tab. [default: ,]")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:0 or mps.")]
 Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
 Engine = Annotated[str, typer.Option(help="pytorch, or openvino: faster on a CPU, slower to start.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+AsJsonLines = Annotated[bool, typer.Option("--json", help="Print one JSON object per question.")]
+
+
+def read_questions(arguments: Sequence[str]) -> list[Question]:
+    """Return the questions that were typed as arguments.
+
+    Raises:
+        QuestionError: one of them cannot be read; where it is too long it may be a file, for which there is --input.
+    """
+    from subjectwise.errors import QuestionError
+    from subjectwise.records import MAX_CHARACTERS
+    from subjectwise.text.question_list import question_list
+
+    try:
+        return question_list(arguments)
+    except QuestionError as error:
+        if max(map(len, arguments)) <= MAX_CHARACTERS:
+            raise
+        raise QuestionError(f"{error} To classify a file of questions, use 'subjectwise classify --input'.") from error
+
+
+def load_classifier(model: str, labels: Path | None, base: str, compute: Compute) -> QuestionClassifier:
+    """Load the predictor that answers, and print its warning where it has one.
+
+    Args:
+        model: as `ModelName`.
+        labels: a YAML file of labels.
+        base: as `BaseName`.
+        compute: device, precision and engine.
+    """
+    from subjectwise.labels import LabelSet
+    from subjectwise.predictors import load_answering_predictor
+
+    known = LabelSet.from_yaml(labels) if labels is not None else None
+    classifier = load_answering_predictor(model, known, base=base, compute=compute)
+    if classifier.warning:
+        typer.echo(f"Warning: {classifier.warning}", err=True)
+    return classifier
+
+
+def confidence_for_accuracy(classifier: QuestionClassifier, accuracy: str) -> float:
+    """Return the confidence that reached `accuracy`, such as "0.95", on the model's validation set.
+
+    Raises:
+        SubjectwiseError: the model has no threshold for it.
+    """
+    from subjectwise.errors import SubjectwiseError
+
+    thresholds = classifier.thresholds
+    try:
+        return thresholds[f"{float(accuracy):g}"]
+    except (KeyError, ValueError):
+        known = f"it has {', '.join(thresholds)}" if thresholds else "it has none; 'subjectwise calibrate' fits them"
+        raise SubjectwiseError(f"This model has no threshold for the accuracy {accuracy!r}: {known}.") from None

@@ -1,14 +1,19 @@
-"""`subjectwise train`: a recipe and a split folder into a model folder."""
+"""`subjectwise train`: train a model folder by a recipe on a split folder."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from subjectwise.cli.options import AsJson, Device, Dtype
+
+if TYPE_CHECKING:
+    from subjectwise.data.split import SplitFolder
+    from subjectwise.recipe import Recipe
+    from subjectwise.records import Example
 
 
 def train(
@@ -34,7 +39,7 @@ def train(
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Train an adapter or a head. A run that was stopped goes on when the same command is given again.
+    """Train an adapter or a head. A run that was stopped resumes when the same command is given again.
 
     Example: `subjectwise train small --data split --output my-model --set training.epochs=3`
     """
@@ -42,31 +47,35 @@ def train(
 
     from subjectwise.data.read_table import read_examples
     from subjectwise.data.split import open_split
-    from subjectwise.errors import RecipeError, SubjectwiseError
+    from subjectwise.errors import RecipeError
     from subjectwise.models.devices import Compute
     from subjectwise.models.model_folder import shipped_folder
     from subjectwise.recipe import load_recipe
+    from subjectwise.training.processes import join_processes
+    from subjectwise.utils.optional_dependencies import require
 
     if recipe.startswith("baseline:"):
         if also or start:
             raise RecipeError("A baseline is trained on the split alone; leave out --also and --from.")
         _train_baseline(recipe, data, output, base, settings or [], device, as_json)
         return
-    chosen = load_recipe(recipe, settings or [])
-    if base:
-        chosen = replace(chosen, base=base)
-    opened = open_split(data)
-    try:
-        from subjectwise.training.train import train as run
-    except ImportError as error:
-        raise SubjectwiseError(
-            f"Training needs {error.name}; install subjectwise with the `train` extra: pip install 'subjectwise[train]'"
-        ) from error
-    beside = [row for file in also or () for row in read_examples(str(file))]
+    training = require("subjectwise.training.train", "train")
+    processes = join_processes(device)
+
+    def read_inputs() -> tuple[Recipe, SplitFolder, list[Example]]:
+        chosen = load_recipe(recipe, settings or [])
+        beside = [row for file in also or () for row in read_examples(str(file))]
+        return replace(chosen, base=base) if base else chosen, open_split(data), beside
+
+    chosen, opened, beside = processes.together(read_inputs)
     begun = (shipped_folder() if start == "shipped" else Path(start)) if start else None
-    result = run(
+    result = training.train(
         chosen, opened, output, also=beside, compute=Compute(device, dtype), report_to=report_to or (), start=begun
     )
+    if not processes.is_first:
+        return
+    if result.warning:
+        typer.echo(f"Warning: {result.warning}", err=True)
     if as_json:
         typer.echo(json.dumps({**asdict(result), "folder": str(output)}))
         return
@@ -81,16 +90,16 @@ def train(
 def _train_baseline(
     name: str, data: Path, output: Path, encoder: str, settings: list[str], device: str, as_json: bool
 ) -> None:
-    """Baselines have one setting, whether they see the options; --base is the encoder of minilm-lr."""
+    """Train a baseline. It has one setting, whether it sees the options; --base is the encoder of minilm-lr."""
     from subjectwise.data.split import open_split
-    from subjectwise.errors import OutputError, RecipeError
+    from subjectwise.errors import RecipeError
     from subjectwise.predictors import fit_baseline
     from subjectwise.recipe import load_recipe
+    from subjectwise.utils.atomic_files import check_new
 
     if any(not setting.startswith("prompt.with_options=") for setting in settings):
         raise RecipeError("A baseline has no settings but prompt.with_options.")
-    if output.exists():
-        raise OutputError(f"{output} exists already; choose another place, or remove it first.")
+    check_new(output)
     opened = open_split(data)
     shown = load_recipe("small", settings).prompt.with_options
     baseline = fit_baseline(name.partition(":")[2], opened, encoder, shown, device)

@@ -10,14 +10,26 @@ from subjectwise.errors import DataError
 
 @dataclass(frozen=True)
 class Columns:
-    """Names of the columns to read. An empty name stands for the first of the usual names, listed below."""
+    """Names of the columns to read. An empty name stands for the first of the usual names, listed below.
+
+    Attributes:
+        ignore_options: whether the answer options are not read, whatever their column is called.
+    """
 
     question: str = ""
     label: str = ""
     options: str = ""
     source: str = ""
     row_id: str = ""
+    ignore_options: bool = False
 
+    def given(self, role: str) -> str:
+        """Return the name that the user gave for a key of `USUAL_NAMES`; "" for none."""
+        return str(getattr(self, role))
+
+
+# Between the cells of a CSV file, and what several of them are called.
+DELIMITERS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "vertical bars"}
 
 USUAL_NAMES: dict[str, tuple[str, ...]] = {
     "question": ("question", "text", "prompt", "input", "inputs", "sentence", "query"),
@@ -43,14 +55,24 @@ def find_column(names: Sequence[str], role: str, given: str, location: str, requ
     """
     if given:
         if given not in names:
-            raise DataError(f"{location} has no column {given!r}; it has {', '.join(map(str, names))}.")
+            _check_delimiter(names, (given,), location)
+            raise DataError(f"{location} has no column {given!r}; it has {', '.join(names)}.")
         return given
     for usual in USUAL_NAMES[role]:
         if usual in names:
             return usual
     if required:
+        _check_delimiter(names, USUAL_NAMES[role], location)
         flag = f"--{role.replace('_', '-')}-column"
-        raise DataError(
-            f"{location} has no column for the {role}; it has {', '.join(map(str, names))}. Name it with {flag}."
-        )
+        raise DataError(f"{location} has no column for the {role}; it has {', '.join(names)}. Name it with {flag}.")
     return ""
+
+
+def _check_delimiter(names: Sequence[str], wanted: Sequence[str], location: str) -> None:
+    """Raise DataError where a wanted column is there once the header is split at another delimiter."""
+    for delimiter, plural in DELIMITERS.items():
+        if delimiter != "," and any(delimiter in name and {*name.split(delimiter)} & {*wanted} for name in names):
+            shown = "\\t" if delimiter == "\t" else delimiter
+            raise DataError(
+                f"{location} looks separated by {plural}; give --delimiter '{shown}', or save it with commas."
+            )

@@ -1,138 +1,35 @@
-"""Rows from a file, a folder of files, standard input or the Hub, one by one, and labelled examples from them.
-
-Knows file formats; knows nothing about splits.
-"""
+"""Labelled examples from a file, a folder of files or the Hub. Knows what cells mean; knows nothing about splits."""
 
 from __future__ import annotations
 
-import csv
-import json
-import sys
-from collections.abc import Callable, Iterator, Mapping
+import logging
+import re
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
-from subjectwise.data.column_names import USUAL_NAMES, Columns, find_column
+from subjectwise.data.cell_values import read_name, read_question
+from subjectwise.data.column_names import Columns, find_column
+from subjectwise.data.table_formats import DATA_FORMATS, TEXT_FORMATS, TableRow, is_stream, open_table
 from subjectwise.errors import DataError, QuestionError
-from subjectwise.records import CONTROL_CHARACTERS, Example, Question
+from subjectwise.records import Example
 from subjectwise.types import Row
 from subjectwise.utils.optional_dependencies import require
 
 MMLU_PRO = "TIGER-Lab/MMLU-Pro"
-DATA_FORMATS = (".parquet", ".jsonl", ".csv")
-TEXT_FORMATS = (".txt", *DATA_FORMATS)
+
+_DECIMAL = re.compile(r"-?\d*\.\d+")
+_log = logging.getLogger(__name__)
 
 
-def iterate_rows(path: Path, skip: int = 0) -> Iterator[Row]:
-    """Yield the rows of one TXT, JSONL, CSV or parquet file, or of standard input where `path` is "-".
-
-    Memory does not grow with the file. Standard input is read as JSON lines where its first line is a JSON
-    object, else as plain lines. In a text file each line that is not blank is a question.
-
-    Args:
-        path: of the file.
-        skip: how many rows to leave out at the start.
+def iterate_rows(path: Path) -> Iterator[Row]:
+    """Yield the rows of one table; see `open_table`.
 
     Raises:
-        DataError: the file is missing, of another format, not UTF-8, or has a malformed line (the number is given).
+        DataError: as for `open_table`, or a row cannot be read (its line is given).
     """
-    rows = _open_rows(path)
-    for _ in range(skip):
-        if next(rows, None) is None:
-            return
-    yield from rows
-
-
-def _open_rows(path: Path) -> Iterator[Row]:
-    if str(path) == "-":
-        return _stdin_rows()
-    if not path.is_file():
-        raise DataError(f"Unknown file {path}; give an existing file.")
-    readers: dict[str, Callable[[Path], Iterator[Row]]] = {
-        ".txt": _text_file,
-        ".jsonl": _jsonl_file,
-        ".csv": _csv_file,
-        ".parquet": _parquet_file,
-    }
-    reader = readers.get(path.suffix.lower())
-    if reader is None:
-        raise DataError(f"Cannot read {path}: unknown format. Use one of {', '.join(TEXT_FORMATS)}.")
-    return reader(path)
-
-
-def _stdin_rows() -> Iterator[Row]:
-    with _utf8("standard input"):
-        for line in sys.stdin:
-            if line.strip():
-                break
-        else:
-            return
-        lines = _chain_line(line, sys.stdin)
-        yield from _json_lines(lines, "standard input") if line.lstrip().startswith("{") else _text_lines(lines)
-
-
-def _chain_line(first: str, rest: IO[str]) -> Iterator[str]:
-    yield first
-    yield from rest
-
-
-@contextmanager
-def _utf8(location: str) -> Iterator[None]:
-    try:
-        yield
-    except UnicodeDecodeError as error:
-        raise DataError(f"{location} is not UTF-8 text (byte {error.start}); convert it first.") from error
-
-
-def _text_lines(lines: Iterator[str]) -> Iterator[Row]:
-    for line in lines:
-        if line.strip():
-            yield {"question": line.strip()}
-
-
-def _text_file(path: Path) -> Iterator[Row]:
-    with _utf8(str(path)), path.open(encoding="utf-8-sig") as lines:
-        yield from _text_lines(lines)
-
-
-def _json_lines(lines: Iterator[str], location: str) -> Iterator[Row]:
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise DataError(f"{location}, line {number} is not JSON: {error.msg}.") from error
-        if not isinstance(row, dict):
-            raise DataError(f"{location}, line {number} is not a JSON object with columns.")
-        yield row
-
-
-def _jsonl_file(path: Path) -> Iterator[Row]:
-    with _utf8(str(path)), path.open(encoding="utf-8-sig") as lines:
-        yield from _json_lines(lines, str(path))
-
-
-def _csv_file(path: Path) -> Iterator[Row]:
-    csv.field_size_limit(2**31 - 1)
-    with _utf8(str(path)), path.open(encoding="utf-8-sig", newline="") as lines:
-        reader = csv.DictReader(lines)
-        for row in reader:
-            if None in row:
-                raise DataError(f"{path}, line {reader.line_num} has more cells than the header has columns.")
-            yield row
-
-
-def _parquet_file(path: Path) -> Iterator[Row]:
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        for batch in pyarrow.parquet.ParquetFile(path).iter_batches(batch_size=1024):
-            yield from batch.to_pylist()
-    except (pyarrow.ArrowInvalid, OSError) as error:
-        raise DataError(f"Cannot read {path} as parquet: {str(error).splitlines()[0]}") from error
+    table = open_table(path)
+    yield from (_cells(row, table.location) for row in table.rows)
 
 
 def _hub_rows(name: str) -> Iterator[Row]:
@@ -148,79 +45,130 @@ def _hub_rows(name: str) -> Iterator[Row]:
     yield from parts["test" if "test" in parts else next(iter(parts))]
 
 
-def source_rows(source: str) -> Iterator[tuple[str, Row]]:
-    """Yield (location, row) for a file, a folder of files (in name order) or the name of a data set on the Hub."""
+def source_rows(source: str, delimiter: str = "") -> Iterator[tuple[str, TableRow]]:
+    """Yield (location, row) for a file, a stream, a folder of files (in name order) or a data set on the Hub.
+
+    Args:
+        source: of the rows.
+        delimiter: between the cells of CSV; "" for a comma.
+    """
     path = Path(source)
     if path.is_dir():
         files = sorted(file for file in path.iterdir() if file.suffix.lower() in DATA_FORMATS)
         if not files:
             raise DataError(f"The folder {source} has no parquet, JSONL or CSV file.")
         for file in files:
-            yield from ((str(file), row) for row in iterate_rows(file))
-    elif path.suffix.lower() in TEXT_FORMATS or path.exists():
-        yield from ((source, row) for row in iterate_rows(path))
+            yield from ((str(file), row) for row in open_table(file, delimiter=delimiter).rows)
+    elif is_stream(path) or path.suffix.lower() in TEXT_FORMATS or path.exists():
+        yield from ((source, row) for row in open_table(path, delimiter=delimiter).rows)
     else:
-        yield from ((source, row) for row in _hub_rows(source))
+        yield from ((source, TableRow(number, row)) for number, row in enumerate(_hub_rows(source), start=1))
 
 
-def read_options(value: object, location: str) -> tuple[str, ...]:
-    """Return answer options from a list, or from text with a JSON list (as in a CSV cell); () where it is empty."""
-    if value is None or value == "":
-        return ()
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except json.JSONDecodeError:
-            raise DataError(
-                f"{location}: the options are neither a list nor a JSON list: {str(value)[:60]!r}."
-            ) from None
-    if not isinstance(value, list):
-        raise DataError(f"{location}: the options must be a list, not {type(value).__name__}.")
-    return tuple(str(option) for option in value)
-
-
-def clean_text(text: object) -> str:
-    """Return `text` with each control character, which some exam books have, replaced by a space."""
-    return CONTROL_CHARACTERS.sub(" ", "" if text is None else str(text))
-
-
-def read_examples(source: str, columns: Columns = Columns()) -> list[Example]:
-    """Read all labelled rows of `source`, cleaned. Without an id column a row's id is its index.
+def read_examples(source: str, columns: Columns = Columns(), delimiter: str = "") -> list[Example]:
+    """Read all labelled rows of `source`. Without an id column a row's id is its index.
 
     Args:
         source: a file, a folder of files, or a data set on the Hub.
         columns: names of the columns, where they are not the usual ones.
+        delimiter: between the cells of CSV; "" for a comma.
 
     Raises:
         DataError: no rows, a missing column, a row without question or label, or a duplicate row id.
     """
     examples: list[Example] = []
-    mapping: Mapping[str, str] = {}
+    names: dict[str, str] = {}
     seen: set[str] = set()
-    for number, (location, row) in enumerate(source_rows(source)):
-        if not mapping:
-            given = vars(columns)
-            needed = ("question", "label")
-            mapping = {
-                role: find_column(list(row), role, given[role], location, role in needed) for role in USUAL_NAMES
-            }
-        where = f"{location}, row {number + 1}"
-        for role in ("question", "label"):
-            if mapping[role] not in row:
-                raise DataError(f"{where} has no column {mapping[role]!r}.")
-        label = clean_text(row[mapping["label"]]).strip()
-        if not label:
-            raise DataError(f"{where} has no label.")
-        try:
-            options = read_options(row.get(mapping["options"]), where)
-            question = Question(clean_text(row[mapping["question"]]), tuple(clean_text(option) for option in options))
-        except QuestionError as error:
-            raise DataError(f"{where}: {error}") from error
-        row_id = str(row[mapping["row_id"]]) if mapping["row_id"] else str(number)
-        if row_id in seen:
-            raise DataError(f"{where}: duplicate row id {row_id!r}.")
-        seen.add(row_id)
-        examples.append(Example(row_id, question, label, str(row.get(mapping["source"]) or "")))
+    replaced = 0
+    for location, row in source_rows(source, delimiter):
+        cells = _cells(row, location)
+        where = f"{location}, row {row.number}"
+        _find_columns(names, cells, columns, location, where)
+        example = _read_example(cells, names, str(len(examples)), where)
+        if example.row_id in seen:
+            advice = _id_advice(source, names, delimiter)
+            raise DataError(f"{where}: duplicate row id {example.row_id!r} in the column {names['row_id']!r}. {advice}")
+        seen.add(example.row_id)
+        examples.append(example)
+        replaced += row.replaced
     if not examples:
         raise DataError(f"{source} has no rows.")
+    for role in ("options", "source"):
+        if columns.given(role) and not names[role] and not (role == "options" and columns.ignore_options):
+            raise DataError(f"{source} has no column {columns.given(role)!r} in any row.")
+    if replaced:
+        _log.warning("%s: %d rows had characters that cannot be stored; each is now \ufffd.", source, replaced)
     return examples
+
+
+def _cells(row: TableRow, location: str) -> Row:
+    """Return the cells of a row; raise DataError where it cannot be read."""
+    if row.problem:
+        raise DataError(f"{location}, {row.problem}")
+    return row.cells
+
+
+def _find_columns(names: dict[str, str], cells: Row, columns: Columns, location: str, where: str) -> None:
+    """Add to `names` the column of each role: of options and source where they occur, of the others in the first row.
+
+    Rows of JSON may have columns that the rows before them lack.
+    """
+    present = list(cells)
+    if not names:
+        for role in ("question", "label", "row_id"):
+            names[role] = find_column(present, role, columns.given(role), location, required=role != "row_id")
+    elif not names["row_id"] and (late := find_column(present, "row_id", "", location, required=False)):
+        raise DataError(f"{where} has the id column {late!r}, which the rows before it lack; give each row an id.")
+    for role in ("options", "source"):
+        if not names.get(role):
+            given = columns.given(role)
+            usual = "" if given else find_column(present, role, "", location, required=False)
+            names[role] = given if given in cells else usual
+    if columns.ignore_options:
+        names["options"] = ""
+
+
+def _read_example(cells: Row, names: dict[str, str], index: str, where: str) -> Example:
+    for role in ("question", "label", "row_id"):
+        if names[role] and names[role] not in cells:
+            raise DataError(f"{where} has no column {names[role]!r}.")
+    # Roles without a column are left out: a column may have no name, as the index that pandas writes.
+    values = {role: cells.get(name) for role, name in names.items() if name}
+    with _named_row(where):
+        label = read_name(values["label"], "label")
+        row_id = read_name(values["row_id"], "row id") if "row_id" in values else index
+        source = read_name(values.get("source"), "source")
+    if not label:
+        raise DataError(f"{where} has no label.")
+    if not row_id:
+        raise DataError(f"{where} has no id in the column {names['row_id']!r}.")
+    with _named_row(where):
+        return Example(row_id, read_question(values["question"], values.get("options")), label, source)
+
+
+@contextmanager
+def _named_row(where: str) -> Iterator[None]:
+    """Add to an error where the row is."""
+    try:
+        yield
+    except (QuestionError, DataError) as error:
+        raise DataError(f"{where}: {error}") from error
+
+
+def _id_advice(source: str, names: dict[str, str], delimiter: str) -> str:
+    """Return what to do about duplicate ids: the columns that have another value in every row."""
+    values: dict[str, set[str]] = {}
+    excluded = {*names.values()}
+    for _, row in () if is_stream(Path(source)) else source_rows(source, delimiter):
+        for name, value in row.cells.items():
+            if name in excluded:
+                continue
+            text = "" if isinstance(value, (dict, list, bytes)) else read_name(value, name)
+            known = values.setdefault(name, set())
+            if not text or text in known or _DECIMAL.fullmatch(text):
+                excluded.add(name)
+            known.add(text)
+    good = sorted((name for name in values if name not in excluded), key=lambda name: "id" not in name.lower())
+    if not good:
+        return "Give each row an id of its own."
+    return f"Name another with --row-id-column; {' or '.join(good[:3])} would do."

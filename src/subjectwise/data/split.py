@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from subjectwise.data.near_duplicates import NEAR_DUPLICATE_THRESHOLD
 from subjectwise.data.protocols import SPLIT_NAMES, Split
 from subjectwise.errors import DataError
 from subjectwise.labels import LabelSet
-from subjectwise.records import Example, Question
+from subjectwise.records import OUT_OF_SCOPE, Example, Question
 from subjectwise.types import JsonObject
 from subjectwise.utils.atomic_files import new_folder, read_json, write_json
 
@@ -37,8 +37,13 @@ class SplitFolder:
 
     @property
     def labels(self) -> LabelSet:
-        """The labels of the training rows."""
+        """The labels of the rows, without the answer for requests that belong to none."""
         return LabelSet(tuple(self.manifest["labels"]))
+
+    @property
+    def kinds(self) -> dict[str, JsonObject]:
+        """What the manifest says of each kind of a mixture, by name; empty for a single kind."""
+        return dict(self.manifest.get("kinds", {}))
 
     def examples(self, split: str) -> list[Example]:
         """Return the rows of one split, in file order; raise DataError when the file does not match the manifest."""
@@ -53,7 +58,14 @@ class SplitFolder:
         try:
             rows = pyarrow.parquet.read_table(path).to_pylist()
             examples = [
-                Example(row["row_id"], Question(row["question"], tuple(row["options"])), row["label"], row["source"])
+                Example(
+                    row["row_id"],
+                    Question(row["question"], tuple(row["options"])),
+                    row["label"],
+                    row["source"],
+                    row.get("kind", ""),
+                    tuple(row.get("also", ())),
+                )
                 for row in rows
             ]
         except (pyarrow.ArrowInvalid, OSError, KeyError) as error:
@@ -67,20 +79,46 @@ def rows_sha256(examples: Sequence[Example]) -> str:
     """Return a hash of the content of rows, whatever file format or library version wrote them."""
     digest = hashlib.sha256()
     for row in examples:
-        cells = [row.row_id, row.question.text, list(row.question.options), row.label, row.source]
+        cells: list[object] = [row.row_id, row.question.text, list(row.question.options), row.label, row.source]
+        if row.kind or row.also:  # rows of a single kind keep the hash that they have always had
+            cells += [row.kind, list(row.also)]
         digest.update(json.dumps(cells, ensure_ascii=False).encode("utf-8") + b"\n")
     return digest.hexdigest()
 
 
 def write_split(
-    path: Path, examples: Sequence[Example], split: Split, *, protocol: str, seed: int, source: str
+    path: Path,
+    examples: Sequence[Example],
+    split: Split,
+    *,
+    protocol: str,
+    seed: int,
+    source: str,
+    kinds: Mapping[str, JsonObject] | None = None,
 ) -> SplitFolder:
-    """Write the folder whole or not at all; raise OutputError when `path` exists or cannot be written."""
+    """Write the folder whole or not at all.
+
+    Args:
+        path: a new path.
+        examples: all rows.
+        split: the indices of the rows of each split.
+        protocol: how they were split.
+        seed: of the split.
+        source: where the rows come from.
+        kinds: what the manifest says of each kind of a mixture.
+
+    Raises:
+        DataError: a label has no training rows.
+        OutputError: `path` exists or cannot be written.
+    """
     import pyarrow
     import pyarrow.parquet
 
     parts = {name: [examples[position] for position in getattr(split, name)] for name in SPLIT_NAMES}
-    labels = LabelSet.from_names(row.label for rows in parts.values() for row in rows)
+    out_of_scope = {name for name, kind in (kinds or {}).items() if kind["out_of_scope"]}
+    labels = LabelSet.from_names(row.label for rows in parts.values() for row in rows if row.kind not in out_of_scope)
+    if out_of_scope and OUT_OF_SCOPE in labels:
+        raise DataError(f"A label is called {OUT_OF_SCOPE!r}, as requests that belong to no label are; rename it.")
     missing = [label for label in labels if label not in {row.label for row in parts["train"]}]
     if missing:
         raise DataError(f"The label {missing[0]!r} has no training rows under this protocol.")
@@ -91,6 +129,7 @@ def write_split(
             ("options", pyarrow.list_(pyarrow.string())),
             ("label", "string"),
             ("source", "string"),
+            *([("kind", "string"), ("also", pyarrow.list_(pyarrow.string()))] if kinds else []),
         ]
     )
     described = {
@@ -98,6 +137,7 @@ def write_split(
             "rows": len(rows),
             "labels": dict(sorted(Counter(row.label for row in rows).items())),
             "sources": dict(sorted(Counter(row.source for row in rows if row.source).items())),
+            **({"kinds": dict(sorted(Counter(row.kind for row in rows).items()))} if kinds else {}),
             "sha256": rows_sha256(rows),
             "row_ids": [row.row_id for row in rows],
         }
@@ -111,6 +151,7 @@ def write_split(
         "near_twin_threshold": None if protocol == "reference" else NEAR_DUPLICATE_THRESHOLD,
         "source": Path(source).name if Path(source).exists() else source,
         "labels": list(labels),
+        **({"kinds": dict(kinds)} if kinds else {}),
         "splits": described,
     }
     with new_folder(path) as folder:
@@ -123,6 +164,7 @@ def write_split(
                         "options": list(row.question.options),
                         "label": row.label,
                         "source": row.source,
+                        **({"kind": row.kind, "also": list(row.also)} if kinds else {}),
                     }
                     for row in rows
                 ],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from subjectwise.evaluation.report_schema import (
     Speed,
 )
 from subjectwise.evaluation.robustness import robustness
-from subjectwise.labels import fold_label
+from subjectwise.labels import LabelSet
 from subjectwise.records import Example, Question, QuestionClassifier, Scored, show_options
 from subjectwise.statistics.calibration import correct_prior
 from subjectwise.statistics.significance import measure
@@ -103,7 +102,7 @@ def evaluate(
     # 1) The rows, and the labels in the order of the predictor's columns.
     examples = _spread(rows.examples, limit)
     labels = [str(label) for label in predictor.classes_]
-    truth = _label_indices(examples, labels, name, allow_missing)
+    truth = _label_indices(examples, labels, predictor.labels, name, allow_missing)
     questions = show_options((example.question for example in examples), with_options)
 
     def score(asked: Sequence[Question]) -> Scored:
@@ -161,13 +160,16 @@ def _spread(examples: Sequence[Example], limit: int) -> list[Example]:
     return [examples[index] for index in np.linspace(0, len(examples) - 1, limit).astype(int)]
 
 
-def _label_indices(examples: Sequence[Example], labels: Sequence[str], name: str, allow_missing: bool) -> IntArray:
+def _label_indices(
+    examples: Sequence[Example], labels: Sequence[str], known: LabelSet, name: str, allow_missing: bool
+) -> IntArray:
     """Return the index of each row's label, [rows]; raise DataError where a label is unknown or has no rows."""
     given = {example.label for example in examples}
     if unknown := sorted(given - set(labels)):
+        nearest = known.nearest(unknown[0])
+        suggestion = f"; did you mean {nearest!r}? Rename the labels in the data." if nearest else "."
         raise DataError(
-            f"The data has the label {unknown[0]!r}, which {name or 'the predictor'} does not know"
-            f"{_suggestion(unknown[0], labels)}."
+            f"The data has the label {unknown[0]!r}, which {name or 'the predictor'} does not know{suggestion}"
         )
     missing = sorted(set(labels) - given)
     if missing and not allow_missing:
@@ -177,13 +179,6 @@ def _label_indices(examples: Sequence[Example], labels: Sequence[str], name: str
         )
     index = {label: number for number, label in enumerate(labels)}
     return np.array([index[example.label] for example in examples], dtype=np.int64)
-
-
-def _suggestion(unknown: str, labels: Sequence[str]) -> str:
-    """Return a question for the label that was probably meant; empty where none is similar."""
-    folded = {fold_label(label): label for label in labels}
-    close = difflib.get_close_matches(fold_label(unknown), folded, n=1, cutoff=0.6)
-    return f"; did you mean {folded[close[0]]!r}? Rename the labels in the data" if close else ""
 
 
 def _prediction_rows(examples: Sequence[Example], scored: Scored, labels: Sequence[str]) -> list[PredictionRow]:

@@ -7,7 +7,7 @@ The weight of a word is the log-odds of the answer with it minus those without i
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -46,6 +46,24 @@ def find_evidence(
         answer: probabilities, [questions, labels].
         rounds: how many times words are hidden, at least 4.
     """
+    steps = evidence_steps(question, labels, rounds)
+    questions = next(steps)
+    while True:
+        probabilities = answer(questions)
+        try:
+            questions = steps.send(probabilities)
+        except StopIteration as stop:
+            explanation: Explanation = stop.value
+            return explanation
+
+
+def evidence_steps(
+    question: Question, labels: Sequence[str], rounds: int = EXPLANATION_ROUNDS
+) -> Generator[list[Question], FloatArray, Explanation]:
+    """Find evidence as `find_evidence` does, for a caller that computes probabilities elsewhere.
+
+    Yields questions, is sent their probabilities, [questions, labels], and returns the explanation.
+    """
     rounds = max(rounds, 4)
     options = [_Span(0, len(text), option=number) for number, text in enumerate(question.options)]
     words = _content_words(question.text)
@@ -53,13 +71,13 @@ def find_evidence(
     room = max(rounds - len(options), rounds // 2, 4)
     if len(words) <= room:
         spans = [_Span(start, end) for start, end in words]
-        probabilities = answer([question, *(_without(question, span) for span in (*spans, *options))])
+        probabilities = yield [question, *(_without(question, span) for span in (*spans, *options))]
         return _explanation(question, labels, probabilities, [*spans, *options])
 
     # 1) Hide runs of words
     count = room - room // 2
     runs = [_run(list(part)) for part in np.array_split(np.array(words), count)]
-    first = answer([question, *(_without(question, span) for span in (*runs, *options))])
+    first = yield [question, *(_without(question, span) for span in (*runs, *options))]
     best = int(first[0].argmax())
     weights = log_odds(first[0, best]) - log_odds(first[1 : len(runs) + 1, best])
 
@@ -75,7 +93,7 @@ def find_evidence(
         left -= len(pieces)
         kept.remove(runs[index])
         parts += pieces
-    second = answer([_without(question, span) for span in parts])
+    second = yield [_without(question, span) for span in parts]
     rows = [index + 1 for index, run in enumerate(runs) if run in kept]
     probabilities = np.concatenate([first[:1], first[rows], first[len(runs) + 1 :], second])
     return _explanation(question, labels, probabilities, [*kept, *options, *parts])

@@ -16,10 +16,11 @@ from typing import Any
 
 import torch
 
+from subjectwise.engines.pytorch.onednn import limit_caches
 from subjectwise.errors import BaseModelError
+from subjectwise.models.base_info import BaseInfo
 from subjectwise.models.devices import choose_device, choose_dtype
 from subjectwise.models.gguf import EMBEDDED, EMBEDDED_SHA256, converted_gguf, embedded_file
-from subjectwise.models.model_config import BaseInfo
 from subjectwise.types import LanguageModel, Tokenizer
 from subjectwise.utils.atomic_files import files_sha256
 
@@ -76,6 +77,7 @@ def load_base(
     Raises:
         BaseModelError: it is missing, unreachable, of another kind than requested, or not in a safe format.
     """
+    limit_caches()
     chosen = choose_device(device)
     precision = choose_dtype(chosen, dtype)
     options: dict[str, Any] = {"revision": revision} if revision else {}

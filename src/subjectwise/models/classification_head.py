@@ -25,7 +25,7 @@ from subjectwise.models.base_model import Base, is_encoder
 from subjectwise.models.label_scores import LabelLogProbs
 from subjectwise.recipe import PromptSettings
 from subjectwise.records import EncodedQuestion, Question
-from subjectwise.text.question_text import cut_middle, question_text
+from subjectwise.text.question_text import cut_row, question_text
 from subjectwise.types import LanguageModel, Progress, Tokenizer
 
 # What transformers calls the head of a decoder, a linear layer on one token's state, and the head of an encoder.
@@ -59,14 +59,16 @@ class HeadEncoder:
         Raises:
             QuestionError: the tokenizer has no token for a question.
         """
-        limit = self.settings.max_tokens - len(self._start) - len(self._end)
-        texts = [question_text(question) for question in questions]
-        rows = [self._start + cut_middle(row, limit) + self._end for row in self._ids(texts)]
-        if [] in rows:
-            raise QuestionError(
-                f"The base's tokenizer has no token for the question {questions[rows.index([])].text!r}."
-            )
-        return rows
+        return [encoded.ids for encoded in self.encode_questions(questions)]
+
+    def encode_questions(self, questions: Sequence[Question]) -> list[EncodedQuestion]:
+        """Return what `encode` does, and whether each question was cut."""
+        rows = self._ids([question_text(question) for question in questions])
+        encoded = [cut_row(row, self.settings.max_tokens, self._start, self._end) for row in rows]
+        for question, row in zip(questions, encoded, strict=True):
+            if not row.ids:
+                raise QuestionError(f"The base's tokenizer has no token for the question {question.text!r}.")
+        return encoded
 
     def _ids(self, texts: list[str]) -> list[list[int]]:
         ids: list[list[int]] = (
@@ -122,9 +124,7 @@ class HeadScorer:
         tokens = tokens.to(inner.device)
         mask = (torch.arange(width, device=inner.device)[None] < lengths[:, None]).long()  # [rows, width]
         if self._is_encoder:
-            # Of the class and not of the model, whose own `forward` is the loss while it is trained.
-            forward: Any = type(inner).forward  # type: ignore[attr-defined]
-            outputs: Tensor = forward(inner, input_ids=tokens, attention_mask=mask).logits
+            outputs: Tensor = inner(input_ids=tokens, attention_mask=mask).logits
             return outputs.float()
         hidden = inner.base_model(input_ids=tokens, attention_mask=mask, use_cache=False).last_hidden_state
         pooled = hidden[torch.arange(len(rows), device=inner.device), self.pooled_positions(lengths, width)]
@@ -147,7 +147,7 @@ class HeadScorer:
 
     def encode(self, questions: Sequence[Question]) -> list[EncodedQuestion]:
         """Return the row ids of each question."""
-        return [EncodedQuestion(ids, len(ids)) for ids in self.encoder.encode(questions)]
+        return self.encoder.encode_questions(questions)
 
     def score(self, encoded: Sequence[EncodedQuestion], on_progress: Progress | None = None) -> LabelLogProbs:
         """Return the log-probabilities of the labels, [questions, labels].

@@ -6,8 +6,10 @@ import importlib.util
 import os
 from pathlib import Path
 
+from filelock import FileLock
+
 from subjectwise.errors import BaseModelError, OutputError
-from subjectwise.utils.atomic_files import file_sha256, new_folder
+from subjectwise.utils.atomic_files import file_sha256, new_folder, writing
 
 EMBEDDED = "embedded"
 EMBEDDED_NAME = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -51,16 +53,38 @@ def converted_gguf(path: Path, expected_sha256: str = "") -> tuple[Path, str]:
         BaseModelError: it has another hash than expected.
         OutputError: the cache folder cannot be written.
     """
-    import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
-    from transformers.utils import logging
-
     sha256 = file_sha256(path)
     if expected_sha256 and sha256 != expected_sha256:
         raise BaseModelError(f"{path} is damaged or another file (its hash differs); run: {EMBEDDED_INSTALL}")
     folder = cache_folder() / "bases" / sha256[:16]
-    if (folder / "config.json").is_file():
+    if _is_complete(folder):
         return folder, sha256
+    # Of several processes that need the copy at once, one makes it while the others wait.
+    lock = FileLock(folder.with_name(f"{folder.name}.lock"))
+    try:
+        with writing(folder):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        try:
+            if not _is_complete(folder):
+                _convert(path, folder)
+        finally:
+            lock.release()
+    except OutputError as error:
+        raise OutputError(f"{error} The cache folder can be set with SUBJECTWISE_CACHE.") from error
+    return folder, sha256
+
+
+def _is_complete(folder: Path) -> bool:
+    return (folder / "config.json").is_file()
+
+
+def _convert(path: Path, folder: Path) -> None:
+    """Write the safetensors copy of a GGUF file to `folder`, whole or not at all."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+    from transformers.utils import logging
+
     logging.disable_progress_bar()
     model = AutoModelForCausalLM.from_pretrained(
         path.parent,
@@ -69,10 +93,6 @@ def converted_gguf(path: Path, expected_sha256: str = "") -> tuple[Path, str]:
         dtype=torch.bfloat16,
     )
     tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
-    try:
-        with new_folder(folder, replace=True) as temporary:
-            model.save_pretrained(temporary)
-            tokenizer.save_pretrained(temporary)
-    except OutputError as error:
-        raise OutputError(f"{error} The cache folder can be set with SUBJECTWISE_CACHE.") from error
-    return folder, sha256
+    with new_folder(folder) as temporary:
+        model.save_pretrained(temporary)
+        tokenizer.save_pretrained(temporary)

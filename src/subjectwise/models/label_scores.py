@@ -75,7 +75,7 @@ class LabelScorer:
 
     def encode(self, questions: Sequence[Question]) -> list[EncodedQuestion]:
         """Return the row ids of each question."""
-        return [EncodedQuestion(ids, len(ids)) for ids in self.prompt.encode(questions)]
+        return self.prompt.encode_questions(questions)
 
     def score(self, encoded: Sequence[EncodedQuestion], on_progress: Progress | None = None) -> LabelLogProbs:
         """Return the log-probabilities of the labels, [questions, labels]."""

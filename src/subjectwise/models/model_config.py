@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from subjectwise.errors import DataError, ModelFolderError, RecipeError
 from subjectwise.labels import LabelSet
-from subjectwise.models.gguf import EMBEDDED, EMBEDDED_NAME
+from subjectwise.models.base_info import BaseInfo
 from subjectwise.models.lora import CONFIG_FILE as ADAPTER_CONFIG
 from subjectwise.models.lora import WEIGHTS_FILE as ADAPTER_WEIGHTS
 from subjectwise.recipe import HeadSettings, PromptSettings, build_settings
@@ -25,39 +26,8 @@ WHOLE_WEIGHTS_FILE = "model.safetensors"
 WHOLE_FILES = ("config.json", WHOLE_WEIGHTS_FILE)
 COMMON_FILES = (CONFIG_FILE, "label_mapping.json", "category_mapping.json", "tokenizer.json", "tokenizer_config.json")
 
-# Settings of 0.1.0 that made a head read at the end of the padded row, or one row at a time, and what they are now.
-_REMOVED_HEAD_SETTINGS = {"train_head": True, "pooling": "auto", "pad_token": True}
-
-
-@dataclass(frozen=True)
-class BaseInfo:
-    """What a model folder keeps of its base, to recognise it.
-
-    Attributes:
-        name: as it was given; `embedded` for the embedded base.
-        revision: the commit on the Hub, where it came from there.
-        sha256: of the GGUF file or of the weights in a folder; empty for a Hub model, which has a revision.
-        hidden_size: of its hidden states.
-        vocab_size: of its output head.
-    """
-
-    name: str
-    revision: str
-    sha256: str
-    hidden_size: int
-    vocab_size: int
-
-    @property
-    def public_name(self) -> str:
-        """The name for other people: no path of the machine that trained on it."""
-        return public_name(self.name)
-
-
-def public_name(base: str) -> str:
-    """Return the base's name for other people: no path of this machine."""
-    if base == EMBEDDED:
-        return EMBEDDED_NAME
-    return Path(base).name if Path(base).exists() else base
+# Settings of 0.1.0 that brought the known faults of a head back. Only `pooling` changed how a trained one was read.
+_REMOVED_HEAD_SETTINGS = ("train_head", "pooling", "pad_token")
 
 
 @dataclass(frozen=True)
@@ -108,17 +78,25 @@ class ModelConfig:
         """Return the content of the file."""
         return {
             "schema_version": SCHEMA_VERSION,
-            "base": asdict(self.base),
+            "base": {**asdict(self.base), "name": self.base.shared_name},
             **({"head": asdict(self.head)} if self.head.used else {}),
             "prompt": {**self.prompt.to_dict(), "prefix": self.prefix},
             "labels": list(self.labels),
             "calibration": {"temperature": self.temperature, "prior": list(self.prior)},
             "thresholds": dict(self.thresholds),
-            "recipe": self.recipe,
+            "recipe": self._shared(self.recipe),
             "manifest_sha256": self.manifest_sha256,
             "versions": library_versions(),
-            "results": self.results,
+            "results": self._shared(self.results),
         }
+
+    def _shared(self, value: Any) -> Any:
+        """Return a recipe, or results with recipes in them, without the path of the base."""
+        if isinstance(value, dict):
+            return {key: self._shared(item) for key, item in value.items()}
+        if isinstance(value, list):
+            return [self._shared(item) for item in value]
+        return self.base.shared_name if value == self.base.name else value
 
     @classmethod
     def from_dict(cls, values: JsonObject, path: Path) -> ModelConfig:
@@ -143,24 +121,24 @@ class ModelConfig:
                 thresholds=values.get("thresholds", {}),
                 results=values.get("results", {}),
                 head=build_settings(HeadSettings, head, "head."),
-                warning=_removed_settings_warning(removed),
+                warning=_pooling_warning(removed),
             )
         except (KeyError, TypeError, ValueError, DataError, RecipeError) as error:
             raise ModelFolderError(f"{path} is damaged: {error}.") from error
 
 
-def _removed_settings_warning(removed: JsonObject) -> str:
-    changed = [key for key, value in removed.items() if value != _REMOVED_HEAD_SETTINGS[key]]
-    if not changed:
+def _pooling_warning(removed: JsonObject) -> str:
+    pooling = removed.get("pooling", "auto")
+    if pooling == "auto":
         return ""
     return (
-        f"This head was trained with head.{changed[0]}={removed[changed[0]]}, which no longer exists; "
-        "it is read at each row's last token, and its answers differ."
+        f"This head was trained with head.pooling={pooling}, which no longer exists; it is read at each row's last "
+        "token, and its answers differ."
     )
 
 
 def write_config(folder: Path, config: ModelConfig) -> None:
-    """Write `subjectwise.json`, and before it the vocabulary that spelling correction needs."""
+    """Write `subjectwise.json`, without paths, and before it the vocabulary that spelling correction needs."""
     if config.prompt.corrects_spelling:
         write_json(folder / VOCABULARY_FILE, dict(config.words))
     write_json(folder / CONFIG_FILE, config.to_dict())

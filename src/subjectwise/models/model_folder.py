@@ -18,6 +18,7 @@ import torch
 from subjectwise.engines.engine import PYTORCH, loading_dtype
 from subjectwise.engines.pytorch.output_head import check_head
 from subjectwise.errors import ModelFolderError
+from subjectwise.models.base_info import BaseInfo, locate_base, remember_base
 from subjectwise.models.base_model import Base, load_base
 from subjectwise.models.classification_head import HeadScorer, head_weights, prepare_head
 from subjectwise.models.devices import AUTO, Compute, choose_dtype
@@ -25,7 +26,7 @@ from subjectwise.models.label_scores import LabelScorer
 from subjectwise.models.lora import CONFIG_FILE as ADAPTER_CONFIG
 from subjectwise.models.lora import WEIGHTS_FILE as ADAPTER_WEIGHTS
 from subjectwise.models.lora import merge_adapter
-from subjectwise.models.model_config import WHOLE_WEIGHTS_FILE, BaseInfo, ModelConfig, read_config, write_config
+from subjectwise.models.model_config import WHOLE_WEIGHTS_FILE, ModelConfig, read_config, write_config
 from subjectwise.text.prompt import Prompt
 from subjectwise.types import LanguageModel, Tokenizer
 from subjectwise.utils.atomic_files import read_json, write_json
@@ -49,11 +50,13 @@ class LoadedModel:
     Attributes:
         scorer: from questions to the log-probabilities of the labels.
         config: what the folder says of itself.
+        base: what was loaded as the base, under the name or path where it is; of a whole model the folder itself.
         warning: one sentence where the model is not quite what it was trained as; else empty.
     """
 
     scorer: LabelScorer | HeadScorer
     config: ModelConfig
+    base: BaseInfo
     warning: str = ""
 
 
@@ -63,7 +66,8 @@ def shipped_folder() -> Path:
 
 
 def save_model(folder: Path, model: LanguageModel, tokenizer: Tokenizer, config: ModelConfig) -> None:
-    """Write every file of the model folder into an existing, empty `folder`."""
+    """Write every file of the model folder into an existing, empty `folder`, and remember where its base is."""
+    remember_base(config.base)
     if config.head.whole:
         model.save_pretrained(folder, max_shard_size="1TB")  # one file, whose hash identifies the model
     else:
@@ -123,6 +127,16 @@ def save_tokenizer(folder: Path, tokenizer: Tokenizer) -> None:
         write_json(file, {**settings, "tokenizer_class": "PreTrainedTokenizerFast"})
 
 
+def remove_base_path(folder: Path) -> bool:
+    """Remove the path of the base that 0.1.0 wrote to `subjectwise.json`; return whether there was one."""
+    config = read_config(folder)
+    if config.base.name == config.base.shared_name:
+        return False
+    remember_base(config.base)
+    write_config(folder, config)
+    return True
+
+
 def load_model(
     folder: Path, *, base: str | None = None, compute: Compute = AUTO, config: ModelConfig | None = None
 ) -> LoadedModel:
@@ -150,9 +164,9 @@ def load_model(
             raise ModelFolderError(
                 f"{folder} is damaged: {loaded.new[0]} is missing from {WHOLE_WEIGHTS_FILE} or has another shape."
             )
-        return LoadedModel(_head_scorer(loaded, config), config, config.warning)
+        return LoadedModel(_head_scorer(loaded, config), config, loaded.info, config.warning)
     loaded = load_base(
-        base or config.base.name, device=device, dtype=loading_dtype(compute.engine, dtype),
+        base or locate_base(config.base), device=device, dtype=loading_dtype(compute.engine, dtype),
         revision=None if base else config.base.revision or None, labels=labels,
     )  # fmt: skip
     tokenizer = load_tokenizer(folder)
@@ -161,7 +175,7 @@ def load_model(
     if config.head.used:
         scorer = _head_scorer(replace(loaded, tokenizer=tokenizer), config)
         merge_adapter(model, folder, head_weights(loaded))
-        return LoadedModel(scorer, config, warning)
+        return LoadedModel(scorer, config, loaded.info, warning)
     merge_adapter(model, folder)
     model.eval()
     check_head(model)
@@ -169,7 +183,7 @@ def load_model(
     if prompt.prefix != config.prefix:
         raise ModelFolderError(f"The prompt of {folder} renders differently here; its tokenizer was changed.")
     precision = choose_dtype(model.device, dtype)
-    return LoadedModel(LabelScorer(model, prompt, compute.engine, precision), config, warning)
+    return LoadedModel(LabelScorer(model, prompt, compute.engine, precision), config, loaded.info, warning)
 
 
 def _head_scorer(loaded: Base, config: ModelConfig) -> HeadScorer:
@@ -183,7 +197,7 @@ def check_base(folder: Path, wanted: BaseInfo, loaded: Base, tokenizer: Tokenize
         have, want = getattr(loaded.info, name), getattr(wanted, name)
         if have != want:
             raise ModelFolderError(
-                f"{folder} was trained on {wanted.name} with {name} {want}; {loaded.info.name} has {have}."
+                f"{folder} was trained on {wanted.shared_name} with {name} {want}; {loaded.info.name} has {have}."
             )
     if tokenizer.get_vocab() != loaded.tokenizer.get_vocab():
         raise ModelFolderError(

@@ -54,6 +54,12 @@ def plan_upload(folder: Path, name: str) -> Upload:
         valid = False
     if not valid:
         raise OutputError(f"{name!r} is not a name on the Hub; write it as user/model.")
+    config = read_config(folder)
+    if config.base.name != config.base.shared_name:
+        raise ModelFolderError(
+            f"Cannot upload {folder}: it has the path of its base on this machine. Remove it with "
+            f"'subjectwise calibrate {folder} --data SPLIT'."
+        )
     files = sorted({path for pattern in _PATTERNS for path in folder.glob(pattern) if path.is_file()})
     return Upload(
         name, [path.relative_to(folder).as_posix() for path in files], sum(path.stat().st_size for path in files)

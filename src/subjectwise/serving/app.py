@@ -1,11 +1,10 @@
-"""The ASGI application: routes, guards and errors put together. Knows neither sockets nor signals."""
+"""The ASGI application: routes, middleware and error handlers joined. Knows neither sockets nor signals."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -14,23 +13,32 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
 
+from subjectwise.serving.access_log import LOGGER
+from subjectwise.serving.api_description import DescribedApplication
 from subjectwise.serving.error_responses import REQUEST_ID, Missing, Refusal, refusal_response
 from subjectwise.serving.inference_service import InferenceService
-from subjectwise.serving.loaded_model import ServedModel
+from subjectwise.serving.loaded_model import LoadedModel
 from subjectwise.serving.middleware.api_key import ApiKeyMiddleware
 from subjectwise.serving.middleware.body_limit import BodyLimitMiddleware
+from subjectwise.serving.middleware.head_requests import HeadMiddleware
+from subjectwise.serving.middleware.host_check import HostCheckMiddleware
 from subjectwise.serving.middleware.request_id import RequestIdMiddleware
 from subjectwise.serving.routes import llm_router, text_embeddings_inference, v1
 from subjectwise.serving.routes.page import add_page
 from subjectwise.serving.settings import ServerSettings
+from subjectwise.serving.validation_errors import validation_sentence
 
-_log = logging.getLogger("subjectwise.serving")
+_log = logging.getLogger(LOGGER)
 
-_DESCRIPTION = "Tells which subject a question belongs to: the name and an honest probability."
+_DESCRIPTION = "Classifies questions by subject, with calibrated probabilities."
 
 
-def create_app(load: Callable[[], ServedModel], settings: ServerSettings | None = None) -> FastAPI:
-    """The application; `load` brings the model, now and at each reload.
+def create_app(load: Callable[[], LoadedModel], settings: ServerSettings | None = None) -> FastAPI:
+    """Return the application.
+
+    Args:
+        load: loads the model, now and at each reload.
+        settings: of the server.
 
     Raises:
         SubjectwiseError: the model cannot be loaded.
@@ -40,14 +48,16 @@ def create_app(load: Callable[[], ServedModel], settings: ServerSettings | None 
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        service.batcher.start()
+        service.start()
         yield
-        await service.batcher.close()
+        await service.close()
         _log.info("stopped", extra={"fields": {"answered_questions": service.answered}})
 
-    app = FastAPI(
-        title="subjectwise", description=_DESCRIPTION, lifespan=lifespan, redoc_url=None, version="1",
+    app = DescribedApplication(
+        keyed=bool(settings.api_keys), title="subjectwise", description=_DESCRIPTION, lifespan=lifespan, version="1",
         license_info={"name": "Apache-2.0"},
+        # A redirect would be to http, and to whatever Host the client sent.
+        redirect_slashes=False,
     )  # fmt: skip
     app.state.service = service
     app.include_router(llm_router.router)
@@ -58,13 +68,19 @@ def create_app(load: Callable[[], ServedModel], settings: ServerSettings | None 
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _not_served)
     # The last one added is the first that a request meets.
-    app.add_middleware(BodyLimitMiddleware, most=settings.body_bytes, seconds=settings.limits.deadline)
+    app.add_middleware(
+        BodyLimitMiddleware, most=settings.body_bytes, seconds=settings.limits.deadline,
+        part_seconds=settings.connections.body_seconds, stopping=lambda: service.stopping,
+    )  # fmt: skip
     app.add_middleware(ApiKeyMiddleware, api_keys=settings.api_keys)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware, allow_origins=list(settings.cors_origins), allow_methods=["GET", "POST"],
-            allow_headers=["Authorization", "Content-Type", "X-API-Key", REQUEST_ID], expose_headers=[REQUEST_ID],
+            allow_headers=["Authorization", "Content-Type", "X-API-Key", REQUEST_ID],
+            expose_headers=[REQUEST_ID, "Retry-After"],
         )  # fmt: skip
+    app.add_middleware(HostCheckMiddleware, hosts=settings.hosts)
+    app.add_middleware(HeadMiddleware)
     app.add_middleware(RequestIdMiddleware, metrics=service.metrics, stopping=lambda: service.stopping)
     return app
 
@@ -75,12 +91,12 @@ async def _refused(request: Request, error: Exception) -> Response:
 
 
 async def _not_served(request: Request, error: Exception) -> Response:
-    """What the framework refuses by itself."""
+    """Answer what the framework refuses by itself."""
     assert isinstance(error, HTTPException)
     sentences = {
         400: "The body cannot be read as JSON.",
-        404: "There is nothing at this path; /docs has the paths that there are.",
-        405: f"{request.method} is not for this path; /docs says what is.",
+        404: "Unknown path; /docs lists the paths.",
+        405: f"This path does not take {request.method}; /docs lists what it takes.",
     }
     refusal = Missing(sentences.get(error.status_code, "This request cannot be answered."), error.headers)
     refusal.status = error.status_code
@@ -89,25 +105,4 @@ async def _not_served(request: Request, error: Exception) -> Response:
 
 async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    return refusal_response(Refusal(_sentence(request.url.path, error.errors())), request.scope)
-
-
-def _sentence(path: str, errors: Sequence[Any]) -> str:
-    """The first error of a body in one sentence, without what the client sent."""
-    error = errors[0]
-    place = [part for part in error["loc"][1:] if isinstance(part, int) or part.isidentifier()]
-    if error["type"] == "json_invalid":
-        return "The body is not JSON."
-    if not place:
-        return "The body must be a JSON object, sent as application/json."
-    name = ".".join(map(str, place))[:60]
-    if error["type"] == "missing" and len(place) == 1:
-        return f"The field {name} is missing."
-    if path == "/predict" and place[0] == "inputs":
-        return "The field inputs must be a text, or a list of lists with one text each: this model reads no pairs."
-    if place[0] == "questions" and len(place) > 1 and isinstance(place[1], int):
-        return f"Question {place[1] + 1} must be a text, or an object with a text and at most 64 options."
-    if error["type"] == "extra_forbidden":
-        return f"The field {name} is not known; leave it out."
-    message = str(error["msg"])
-    return f"The field {name} cannot be used: {message[:1].lower()}{message[1:]}."
+    return refusal_response(Refusal(validation_sentence(request.url.path, error.errors(), error.body)), request.scope)

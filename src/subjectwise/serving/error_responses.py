@@ -9,56 +9,81 @@ from starlette.types import Scope
 
 REQUEST_ID = "X-Request-ID"
 
+# Where errors have the status and kind that text-embeddings-inference gives them.
+TEI_PATHS = ("/predict", "/", "/invocations")
+
 
 class Refusal(Exception):  # noqa: N818  # an answer to the client, not a fault
     """A request that is not answered.
 
     Attributes:
-        status: of HTTP.
-        kind: as text-embeddings-inference names it: `validation`, `overloaded`, `backend` or `unhealthy`.
-        headers: that go with the answer.
+        status: the HTTP status.
+        kind: `validation`, `overloaded`, `backend` or `unhealthy`.
+        tei_status: the status at the paths of text-embeddings-inference; None for the same.
+        tei_kind: the kind there, which may also be `empty` or `tokenizer`; "" for the same.
+        headers: sent with the answer.
     """
 
     status = 422
     kind = "validation"
+    tei_status: int | None = None
+    tei_kind = ""
 
     def __init__(self, message: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
         self.headers = dict(headers or {})
 
 
+class Ambiguous(Refusal):
+    """The request can be read in two ways."""
+
+    status = 400
+
+
 class Unauthorised(Refusal):
-    """No API key, or one that is not known."""
+    """The API key is missing or unknown."""
 
     status = 401
 
 
 class Missing(Refusal):
-    """A path that leads nowhere."""
+    """The path is unknown."""
 
     status = 404
 
 
 class SlowBody(Refusal):
-    """A body that does not arrive in time."""
+    """The body did not arrive in time."""
 
     status = 408
 
 
 class Conflict(Refusal):
-    """Something that cannot be done as things are."""
+    """The request cannot be carried out in the current state."""
 
     status = 409
 
 
 class TooLarge(Refusal):
-    """A body, a question or a number of questions above the limit."""
+    """A body, a question or a number of questions is above its limit."""
 
     status = 413
 
 
+class Unsupported(Refusal):
+    """The body is not JSON, or it is compressed."""
+
+    status = 415
+
+
+class Misdirected(Refusal):
+    """The request is for another host."""
+
+    status = 421
+
+
 class Overloaded(Refusal):
-    """The queue is full; the header `Retry-After` says when to come again."""
+    """The queue is full; the header `Retry-After` says when to ask again."""
 
     status = 429
     kind = "overloaded"
@@ -70,11 +95,26 @@ class Gone(Refusal):
     status = 499
 
 
+class EmptyText(Refusal):
+    """A question has no text."""
+
+    tei_status = 400
+    tei_kind = "empty"
+
+
+class Untokenizable(Refusal):
+    """A question cannot be turned into tokens, or into more than the model reads where none may be cut."""
+
+    tei_kind = "tokenizer"
+
+
 class Failed(Refusal):
     """The model failed at a question."""
 
     status = 500
     kind = "backend"
+    # A model that fails is a failed dependency there.
+    tei_status = 424
 
 
 class Stopping(Refusal):
@@ -85,18 +125,18 @@ class Stopping(Refusal):
 
 
 class TooLate(Refusal):
-    """The deadline passed before the answer was there."""
+    """The deadline passed before the answer was computed."""
 
     status = 504
     kind = "overloaded"
 
 
 def refusal_response(refusal: Refusal, scope: Scope) -> JSONResponse:
-    """Return one sentence and its kind, as text-embeddings-inference does; on our own paths the request id as well."""
-    # There, a model that fails is a dependency that failed.
-    tei = scope["path"] == "/predict"
-    status = 424 if tei and refusal.status == 500 else refusal.status
-    body = {"error": _printable(str(refusal)), "error_type": refusal.kind}
+    """Return the sentence and its kind, as text-embeddings-inference does; under `/v1` with the request id."""
+    status, kind = refusal.status, refusal.kind
+    if scope["path"] in TEI_PATHS:
+        status, kind = refusal.tei_status or status, refusal.tei_kind or kind
+    body = {"error": _encodable(str(refusal)), "error_type": kind}
     if scope["path"].startswith("/v1/"):
         body["request_id"] = request_id(scope)
     return JSONResponse(body, status, headers=refusal.headers)
@@ -107,6 +147,6 @@ def request_id(scope: Scope) -> str:
     return str(scope.get("state", {}).get("request_id", ""))
 
 
-def _printable(text: str) -> str:
-    """Return `text` without what UTF-8 cannot encode, which JSON input may have."""
+def _encodable(text: str) -> str:
+    """Return `text` with a question mark for each lone surrogate, which JSON input may have and UTF-8 cannot."""
     return text.encode("utf-8", "replace").decode("utf-8")

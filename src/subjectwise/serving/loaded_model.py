@@ -1,52 +1,94 @@
-"""The model that is served: a classifier with the name and version that its answers carry. Knows no requests."""
+"""The model that answers: a classifier with the name and version that its answers carry. Knows no requests."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from subjectwise.classifier import Classifier
+from subjectwise.errors import DataError
 from subjectwise.labels import LabelSet
-from subjectwise.models.devices import AUTO, Compute
+from subjectwise.models.devices import AUTO, Compute, choose_device, choose_dtype
 from subjectwise.predictors import default_name, load_answering_predictor
-from subjectwise.records import Question, QuestionClassifier, show_options
+from subjectwise.records import MAX_CHARACTERS, Question, QuestionClassifier
+from subjectwise.serving.subject_descriptions import label_descriptions
+from subjectwise.types import JsonObject
 
-# What is known of a report but says nothing to a reader elsewhere.
+# Fields of a report that mean nothing to a reader elsewhere.
 _PRIVATE = ("command", "before")
 
 
 @dataclass(frozen=True, eq=False)
-class ServedModel:
-    """A classifier as it is served.
+class LoadedModel:
+    """A classifier as the server shows it.
 
     Attributes:
+        classifier: what answers.
         name: without any path of this machine.
-        version: the first 12 hex digits of the hash of its weights; empty where it has none of its own.
+        version: the first 12 hex digits of the hash of its weights; empty where it has no file of its own.
         facts: what the model is and how well it was measured, as it was when it was loaded.
+        max_tokens: the longest question that it reads, in tokens; 0 where that is unknown.
+        writes_sentences: whether its sentence writer is loaded.
+        dtype: the precision that it computes in, such as `float32`.
+        device: the kind of device, such as `cpu`.
     """
 
     classifier: QuestionClassifier
     name: str
     version: str
-    facts: Mapping[str, Any]
+    facts: JsonObject
+    max_tokens: int = 0
+    writes_sentences: bool = False
+    dtype: str = "float32"
+    device: str = "cpu"
 
     @property
     def labels(self) -> LabelSet:
+        """The labels, in the order of the columns."""
         return self.classifier.labels
 
-    def shown(self, questions: Sequence[Question], with_options: bool | None) -> list[Question]:
-        """Return the questions as the model is shown them; None for the model's own setting."""
-        return show_options(questions, self.classifier.reads_options if with_options is None else with_options)
+    def cut(self, text: str, from_left: bool) -> str:
+        """Return a text of which the model reads all, cut at one end where it is too long.
 
-    def count_tokens(self, questions: Sequence[Question], with_options: bool | None) -> list[int]:
-        """Return the tokens that are read of each question."""
-        return [encoded.tokens for encoded in self.classifier.encode(self.shown(questions, with_options))]
+        Args:
+            text: of any length.
+            from_left: keep the end, instead of the beginning.
+        """
+
+        def kept(count: int) -> str:
+            return text[len(text) - count :] if from_left else text[:count]
+
+        def fits(count: int) -> bool:
+            return not kept(count).strip() or not self.classifier.encode([Question(kept(count))])[0].truncated
+
+        low, high = 0, min(len(text), MAX_CHARACTERS)
+        if fits(high):
+            return kept(high)
+        while low < high - 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if fits(middle) else (low, middle)
+        return kept(low)
 
 
-def describe(classifier: QuestionClassifier, name: str) -> ServedModel:
-    """A loaded classifier as it is served."""
+def describe(
+    classifier: QuestionClassifier, name: str, *, sentences: bool = False, compute: Compute = AUTO
+) -> LoadedModel:
+    """Return a loaded classifier as the server shows it.
+
+    Args:
+        classifier: what answers.
+        name: without any path of this machine.
+        sentences: load its sentence writer too.
+        compute: what it was loaded with.
+
+    Raises:
+        SubjectwiseError: it has no sentence writer.
+    """
+    if sentences:
+        try:
+            classifier.load_sentence_writer()
+        except DataError as error:
+            raise DataError(f"{name} writes no sentences; leave out --sentences.") from error
     version = classifier.weights_sha256[:12]
     config = classifier.config if isinstance(classifier, Classifier) else None
     results = config.results if config else {}
@@ -54,36 +96,59 @@ def describe(classifier: QuestionClassifier, name: str) -> ServedModel:
     reports = [
         {key: value for key, value in report.items() if key not in _PRIVATE} for report in results.get("reports", ())
     ]
-    described = classifier.labels.descriptions
-    facts = {
+    facts: JsonObject = {
         "name": name,
         "version": version,
         "base": {"name": config.base.public_name, "sha256": config.base.sha256} if config else None,
-        "labels": [{"label": label, "description": described.get(label, "")} for label in classifier.labels],
+        "labels": [
+            {"label": label, "description": text} for label, text in label_descriptions(classifier.labels).items()
+        ],
         "prompt": prompt,
         "temperature": classifier.temperature,
         "thresholds": dict(classifier.thresholds),
         "measured": {"validation": results.get("validation"), "test": reports},
         "explains": True,
+        "sentences": sentences,
         "warning": classifier.warning,
     }
-    return ServedModel(classifier, name, version, facts)
+    max_tokens = config.prompt.max_tokens if config else 0
+    device, dtype = _chosen(compute) if isinstance(classifier, Classifier) else ("cpu", "float32")
+    return LoadedModel(classifier, name, version, facts, max_tokens, sentences, dtype, device)
 
 
-def load_served(
-    model: str = "", labels: LabelSet | None = None, *, base: str = "", compute: Compute = AUTO
-) -> ServedModel:
-    """Loads a model by the name that every command takes, as `load_answering_predictor` does.
+def load_model(
+    name: str = "",
+    labels: LabelSet | None = None,
+    *,
+    base: str = "",
+    compute: Compute = AUTO,
+    sentences: bool = False,
+) -> LoadedModel:
+    """Load a model by the name that every command takes, as `load_answering_predictor` does.
+
+    Args:
+        name: of the predictor; "" for the default.
+        labels: the user's own, for `zero-shot:BASE`.
+        base: where the base is, when it is not where the model folder says.
+        compute: device, precision and engine.
+        sentences: load its sentence writer too, which holds the base a second time.
 
     Raises:
         SubjectwiseError: it cannot be loaded; the sentence may name a folder of this machine.
     """
-    name = model or default_name(labels)
-    return describe(load_answering_predictor(name, labels, base=base, compute=compute), _public(name))
+    name = name or default_name(labels)
+    classifier = load_answering_predictor(name, labels, base=base, compute=compute)
+    return describe(classifier, _public(name), sentences=sentences, compute=compute)
+
+
+def _chosen(compute: Compute) -> tuple[str, str]:
+    """Return the kind of device and the precision that `auto` became."""
+    device = choose_device(compute.device)
+    return device.type, str(choose_dtype(device, compute.dtype)).removeprefix("torch.")
 
 
 def _public(model: str) -> str:
-    """The name without any path of this machine, also after `zero-shot:`."""
+    """Return the name without any path of this machine, also after `zero-shot:`."""
     kind, colon, rest = model.rpartition(":")
     path = Path(rest)
     return kind + colon + (path.resolve().name if path.exists() else rest)

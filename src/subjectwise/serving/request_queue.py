@@ -1,281 +1,285 @@
-"""Gathers questions of many requests into batches for one model thread. Knows nothing of HTTP.
+"""Puts the questions of many requests into batches for one model thread. Knows no HTTP, decisions or explanations.
 
-An idle model starts at once; while it is busy, questions gather. A batch takes the short requests first and keeps a
-part for the long ones, which take turns: a long list holds up nobody's single question, and is not left waiting.
+An idle model starts at once; while it computes, questions gather. Two rules fill a batch: those requests come first of
+which least has been computed (least attained service), so that a single question comes before the rest of a long list;
+and a quarter is for the oldest request, so that none starves.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
+import logging
 import math
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Sequence
 
-from subjectwise.records import Prediction, Question
-from subjectwise.serving.answer_batch import Answer, AnswerOptions, classify, failure, finish
-from subjectwise.serving.error_responses import Overloaded, Refusal, Stopping, TooLate
+from subjectwise.errors import QuestionError, SubjectwiseError
+from subjectwise.records import Question, Scored
+from subjectwise.serving.accepted_request import AcceptedRequest, Job, Share, rows_of
+from subjectwise.serving.access_log import LOGGER
+from subjectwise.serving.batch_pace import BATCH_COST, QUESTION_COST, BatchPace
+from subjectwise.serving.error_responses import Failed, Overloaded, Refusal, Stopping, TooLate, Untokenizable
 from subjectwise.serving.limits import Limits
-from subjectwise.serving.loaded_model import ServedModel
+from subjectwise.serving.loaded_model import LoadedModel
 
-# The part of a batch that is for long requests, where any wait.
-_FOR_LONG = 0.25
+_log = logging.getLogger(LOGGER)
+
+# The part of a batch for the oldest request.
+OLDEST_SHARE = 0.25
 
 # Clients that were answered together ask again within this time, in seconds; their questions make one batch.
-GATHERING = 0.004
+COALESCING_SECONDS = 0.004
 
+_LONGEST_RETRY = 60
 
-@dataclass(eq=False)
-class _Job:
-    questions: Sequence[Question]
-    settings: AnswerOptions
-    loop: asyncio.AbstractEventLoop
-    future: asyncio.Future[Answer]
-    served: ServedModel | None = None
-    tokens: list[int] = field(default_factory=list)
-    taken: int = 0
-    found: list[Prediction] = field(default_factory=list)
-    dropped: bool = False
-
-    def __post_init__(self) -> None:
-        self.characters = sum(len(question.text) + sum(map(len, question.options)) for question in self.questions)
-
-    def fitting(self, tokens: int) -> int:
-        """How many of the next questions have no more than `tokens` together."""
-        sums = itertools.accumulate(self.tokens[self.taken :])
-        return sum(1 for _ in itertools.takewhile(lambda total: total <= tokens, sums))
-
-    def keep(self, prediction: Prediction | Refusal) -> bool:
-        """Notes the next question's prediction; true where it was the last."""
-        if self.dropped:
-            return False
-        if isinstance(prediction, Refusal):
-            self.dropped = True
-            self.settle(prediction)
-            return False
-        self.found.append(prediction)
-        return len(self.found) == len(self.questions)
-
-    def finish(self) -> Answer:
-        assert self.served is not None
-        return finish(self.served, self.questions, self.found, self.settings, lambda: not self.dropped)
-
-    def settle(self, result: Answer | Refusal) -> None:
-        def hand_over() -> None:
-            if self.future.done():
-                return
-            if isinstance(result, Answer):
-                self.future.set_result(result)
-            else:
-                self.future.set_exception(result)
-
-        # A loop that has been closed has nobody who waits.
-        with contextlib.suppress(RuntimeError):
-            self.loop.call_soon_threadsafe(hand_over)
-
-
-@dataclass(frozen=True)
-class _Item:
-    job: _Job
-    question: Question
+# Least cost of a full batch, however slow the machine: smaller batches would cost more per question.
+_LEAST_BATCH = 64
 
 
 class RequestQueue:
     """One model thread and the questions that wait for it.
 
     Args:
-        served: answers until `exchange` gives another.
-        on_batch: told the number of questions and of tokens of each batch, in the model thread.
+        model: answers until `exchange` gives another.
+        limits: how much may wait, for how long, and how much is computed at once.
+        on_batch: called in the model thread with the number of questions and of tokens of each batch.
+        clock: returns seconds, by which batches are measured.
     """
 
     def __init__(
-        self, served: ServedModel, limits: Limits | None = None, on_batch: Callable[[int, int], None] | None = None
+        self,
+        model: LoadedModel,
+        limits: Limits | None = None,
+        on_batch: Callable[[int, int], None] | None = None,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.limits = limits or Limits()
-        self._served = served
+        self._model = model
         self._on_batch = on_batch
-        self._short: deque[_Job] = deque()
-        self._long: deque[_Job] = deque()
-        self._waiting = 0
-        self._characters = 0
+        self._clock = clock
+        self._requests: list[AcceptedRequest] = []  # oldest first
+        self._jobs: list[Job] = []
+        self._oldest_credit = 0.0
         self._last_size = 0
-        self._pace = 0.05  # seconds a question
+        self._pace = BatchPace()
         self._closing = False
         self._changed = threading.Condition()
         self._thread = threading.Thread(target=self._run, name="model", daemon=True)
 
     @property
-    def served(self) -> ServedModel:
-        return self._served
+    def model(self) -> LoadedModel:
+        """The model that answers the next request."""
+        return self._model
 
     @property
     def waiting(self) -> int:
-        """How many questions wait."""
-        return self._waiting
+        """How many questions of accepted requests are in no batch yet."""
+        return sum(request.waiting for request in list(self._requests))
+
+    @property
+    def busy(self) -> bool:
+        """Whether an accepted request waits for its answer."""
+        return bool(self._requests)
 
     @property
     def alive(self) -> bool:
+        """Whether the model thread runs."""
         return self._thread.is_alive()
 
     def start(self) -> None:
+        """Start the model thread."""
         self._thread.start()
 
-    def exchange(self, served: ServedModel) -> None:
-        """Requests that have not begun are answered by `served`; those that have, by the model they began with."""
-        self._served = served
+    def exchange(self, model: LoadedModel) -> None:
+        """Let `model` answer from the next request on."""
+        self._model = model
 
-    async def submit(self, questions: Sequence[Question], settings: AnswerOptions | None = None) -> Answer:
-        """The answer to one request's questions. Cancel it, and what has not been computed never is.
+    @contextlib.asynccontextmanager
+    async def accept(
+        self, questions: Sequence[Question], further: int = 0, whole: bool = False
+    ) -> AsyncIterator[AcceptedRequest]:
+        """Accept a request, whose questions are then scored within the deadline.
+
+        Args:
+            questions: of the request.
+            further: how many more it may score, to explain them.
+            whole: refuse it where a question is longer than the model reads, instead of cutting its middle.
 
         Raises:
-            Overloaded: too much waits already.
+            Overloaded: too much is waiting already.
             Stopping: `close` has been called.
             TooLate: the deadline has passed.
-            Failed: the model failed at one of the questions.
         """
-        loop = asyncio.get_running_loop()
-        job = _Job(questions, settings or AnswerOptions(), loop, loop.create_future())
-        self._enter(job)
+        request = AcceptedRequest(self._model, questions, further, self._compute, whole)
+        with self._changed:
+            self._check_room(request)
+            self._requests.append(request)
         try:
             async with asyncio.timeout(self.limits.deadline):
-                return await job.future
+                yield request
         except TimeoutError:
             raise TooLate(
-                f"No answer within {self.limits.deadline:g} seconds; ask fewer questions at a time."
+                f"No answer within {self.limits.deadline:g} seconds; ask fewer questions per request."
             ) from None
         finally:
-            self._leave(job)
+            with self._changed:
+                self._requests.remove(request)
+                self._changed.notify()
 
     async def close(self) -> None:
-        """Refuses new requests, answers those that wait, and ends the model thread."""
+        """Refuse new requests, answer those that were accepted, and end the model thread."""
         with self._changed:
             self._closing = True
             self._changed.notify()
         if self._thread.ident is not None:
             await asyncio.to_thread(self._thread.join)
 
-    def _enter(self, job: _Job) -> None:
+    def _check_room(self, request: AcceptedRequest) -> None:
+        if self._closing or not self.alive:
+            raise Stopping("The server is stopping; ask again later.")
+        waiting = [other for other in self._requests if other.waiting]
+        characters = sum(other.characters for other in waiting)
+        full = self.waiting + request.waiting > self.limits.waiting
+        if waiting and (full or characters + request.characters > self.limits.waiting_characters):
+            cost = sum(other.waiting * other.cost_per_question for other in waiting)
+            seconds = min(max(math.ceil(self._pace.seconds(cost)), 1), _LONGEST_RETRY)
+            raise Overloaded(
+                f"Too many questions are waiting; ask again in {seconds} seconds.", {"Retry-After": str(seconds)}
+            )
+
+    async def _compute(self, request: AcceptedRequest, questions: Sequence[Question]) -> Scored:
+        loop = asyncio.get_running_loop()
+        job = Job(request, questions, loop, loop.create_future())
         with self._changed:
-            if self._closing or not self.alive:
-                raise Stopping("The server is stopping; ask again in a while.")
-            full = self._waiting + len(job.questions) > self.limits.waiting
-            if self._waiting and (full or self._characters + job.characters > self.limits.waiting_characters):
-                seconds = min(max(math.ceil(self._waiting * self._pace), 1), 60)
-                raise Overloaded(
-                    f"Too many questions wait already; ask again in {seconds} seconds.", {"Retry-After": str(seconds)}
-                )
-            self._queue(job).append(job)
-            self._waiting += len(job.questions)
-            self._characters += job.characters
+            self._jobs.append(job)
             self._changed.notify()
-
-    def _leave(self, job: _Job) -> None:
-        """Forgets what is left of a job that nobody waits for any more."""
-        with self._changed:
+        try:
+            return await job.future
+        finally:
             job.dropped = True
-            queue = self._queue(job)
-            if job in queue:
-                queue.remove(job)
-                self._forget(job)
+            with self._changed:
+                self._jobs.remove(job)
 
-    def _queue(self, job: _Job) -> deque[_Job]:
-        return self._short if job.characters <= 4 * self.limits.turn else self._long
-
-    def _forget(self, job: _Job) -> None:
-        self._waiting -= len(job.questions) - job.taken
-        self._characters -= job.characters
+    # What follows runs in the model thread.
 
     def _run(self) -> None:
-        while self._wait():
-            # Empty where all that waited has been dropped.
-            if not (items := self._collect()):
-                continue
-            started = time.perf_counter()
-            self._answer(items)
-            spent = (time.perf_counter() - started) / len(items)
-            self._pace += 0.2 * (spent - self._pace)
+        while True:
+            try:
+                if not self._wait():
+                    return
+                self._compute_batch()
+            except Exception as error:
+                # A fault outside the model, such as in `on_batch`: whoever waits is answered, and the thread lives on.
+                refusal = failure(error)
+                with self._changed:
+                    jobs = list(self._jobs)
+                for job in jobs:
+                    job.fail(refusal)
 
     def _wait(self) -> bool:
-        """Waits for something to do; false at the end."""
+        """Wait for questions; return False at the end."""
         with self._changed:
-            self._changed.wait_for(lambda: self._short or self._long or self._closing)
+            self._changed.wait_for(lambda: self._any_ready() or (self._closing and not self._requests))
             if self._last_size > 1:
-                self._changed.wait_for(lambda: self._waiting >= self._last_size or self._closing, GATHERING)
-            return bool(self._short or self._long) or not self._closing
+                self._changed.wait_for(lambda: self.waiting >= self._last_size or self._closing, COALESCING_SECONDS)
+            return self._any_ready() or bool(self._requests) or not self._closing
 
-    def _collect(self) -> list[_Item]:
-        """A batch of questions: short requests, then long ones in turn, then short ones again."""
-        items: list[_Item] = []
-        left = self.limits.tokens
-        kept = int(left * _FOR_LONG) if self._long else 0
-        for queue, reserved in ((self._short, kept), (self._long, 0), (self._short, 0)):
-            left = self._fill(items, queue, left - reserved) + reserved
-        self._last_size = len(items)
-        if items and self._on_batch:
-            self._on_batch(len(items), self.limits.tokens - left)
-        return items
+    def _any_ready(self) -> bool:
+        return any(job.ready for job in self._jobs)
 
-    def _fill(self, items: list[_Item], queue: deque[_Job], left: int) -> int:
-        """Adds questions of at most `left` tokens, one at least to an empty batch; returns how many tokens are left."""
-        while left > 0 and (job := self._take(queue)):
-            # Tokens are counted outside the lock, for which the event loop waits.
-            if job.dropped or not self._prepare(job):
-                with self._changed:
-                    self._forget(job)
-                continue
-            count = job.fitting(min(left, self.limits.turn))
-            if not count and items and job.tokens[job.taken] > left:
-                self._put_back(job, 0)
+    def _compute_batch(self) -> None:
+        batch = self._next_batch()
+        self._last_size = count = sum(len(share.questions) for share in batch)
+        if not batch:
+            return
+        tokens = sum(share.tokens for share in batch)
+        if self._on_batch:
+            self._on_batch(count, tokens)
+        requests = {share.job.request for share in batch}
+        for request in requests:
+            request.start()
+        started = self._clock()
+        for model in {request.model for request in requests}:
+            self._score(model, [share for share in batch if share.job.request.model is model])
+        seconds = self._clock() - started
+        for request in requests:
+            request.usage.compute_seconds += seconds
+        self._pace.add(seconds, BATCH_COST + QUESTION_COST * count + tokens)
+
+    def _next_batch(self) -> list[Share]:
+        with self._changed:
+            jobs = [job for job in self._jobs if job.ready]
+            age = {request: number for number, request in enumerate(self._requests)}
+        batch: list[Share] = []
+        # What lists may have, so that a single question does not wait for long. Single questions themselves may have
+        # more: one that waits for others of its kind gains nothing by smaller batches.
+        timely = max(self._pace.cost(self.limits.batch_seconds) - BATCH_COST, _LEAST_BATCH)
+        room, left = float(self.limits.tokens), min(self.limits.tokens, timely)
+        share = OLDEST_SHARE * left if len(jobs) > 1 else 0.0
+        left -= share
+        # 1) Least computed first; among those of which nothing is, the shortest first.
+        jobs.sort(key=lambda job: (job.request.cost, job.request.waiting * job.request.cost_per_question))
+        for job in jobs:
+            cost = self._take(batch, job, room if len(job.questions) == 1 else min(left, room), at_least_one=not batch)
+            room, left = room - cost, left - cost
+        # 2) The share of the oldest request. Credit that is too little for its next question is kept.
+        if share:
+            oldest = min(jobs, key=lambda job: age.get(job.request, len(age)))
+            self._oldest_credit += max(share, OLDEST_SHARE * (self.limits.tokens - room))
+            self._oldest_credit -= self._take(batch, oldest, self._oldest_credit)
+            if not oldest.ready:
+                self._oldest_credit = 0.0
+        return batch
+
+    def _take(self, batch: list[Share], job: Job, budget: float, at_least_one: bool = False) -> float:
+        """Add the next questions of a job to the batch, of at most the cost `budget`; return what they cost."""
+        cost, count = 0.0, 0
+        while not job.dropped and job.taken + count < len(job.questions):
+            if job.taken + count == len(job.encoded):
+                try:
+                    job.encode_next()
+                except Exception as error:
+                    job.fail(failure(error))
+                    return 0.0
+            more = job.encoded[job.taken + count].tokens + QUESTION_COST
+            if cost + more > budget and (cost or not at_least_one):
                 break
-            places = range(job.taken, job.taken + max(count, 1))
-            items += [_Item(job, job.questions[place]) for place in places]
-            left -= sum(job.tokens[place] for place in places)
-            self._put_back(job, len(places))
-        return left
+            cost, count = cost + more, count + 1
+        if count and not job.dropped:
+            batch.append(job.take(count))
+            return cost
+        return 0.0
 
-    def _take(self, queue: deque[_Job]) -> _Job | None:
-        with self._changed:
-            return queue.popleft() if queue else None
+    def _score(self, model: LoadedModel, shares: Sequence[Share]) -> None:
+        """Score a batch. If that fails, score each half, so that one question does not fail other requests."""
+        questions = [question for share in shares for question in share.questions]
+        encoded = [item for share in shares for item in share.encoded]
+        try:
+            scored = model.classifier.score(questions, encoded=encoded)
+        except Exception as error:
+            if len(shares) == 1:
+                shares[0].job.fail(failure(error))
+                return
+            half = len(shares) // 2
+            self._score(model, shares[:half])
+            self._score(model, shares[half:])
+            return
+        start = 0
+        for share in shares:
+            stop = start + len(share.questions)
+            share.job.add(rows_of(scored, start, stop))
+            start = stop
 
-    def _put_back(self, job: _Job, taken: int) -> None:
-        """What is left of the job waits for its next turn; where none was taken, for the next batch."""
-        with self._changed:
-            job.taken += taken
-            self._waiting -= taken
-            if job.taken == len(job.questions):
-                self._characters -= job.characters
-            elif taken:
-                self._queue(job).append(job)
-            else:
-                self._queue(job).appendleft(job)
 
-    def _prepare(self, job: _Job) -> bool:
-        """Settles which model answers the job and counts its tokens; false where that fails."""
-        if job.served is None:
-            job.served = self._served
-            try:
-                job.tokens = job.served.count_tokens(job.questions, job.settings.with_options)
-            except Exception as error:
-                job.settle(failure(error))
-                return False
-        return True
-
-    def _answer(self, items: Sequence[_Item]) -> None:
-        groups: dict[tuple[ServedModel, bool | None], list[_Item]] = {}
-        for item in items:
-            assert item.job.served is not None
-            groups.setdefault((item.job.served, item.job.settings.with_options), []).append(item)
-        done = []
-        for (served, with_options), group in groups.items():
-            found = classify(served, [item.question for item in group], with_options)
-            done += [item.job for item, prediction in zip(group, found, strict=True) if item.job.keep(prediction)]
-        # Those that ask for explanations come last: they take long.
-        for job in sorted(done, key=lambda job: job.settings.explain):
-            try:
-                job.settle(job.finish())
-            except Exception as error:
-                job.settle(failure(error))
+def failure(error: Exception) -> Refusal:
+    """Return what the client is sent. An error of ours is a sentence about the request; any other stays in the log."""
+    if isinstance(error, Refusal):
+        return error
+    if isinstance(error, QuestionError):
+        return Untokenizable(str(error))
+    if isinstance(error, SubjectwiseError):
+        return Refusal(str(error))
+    _log.error("failed", exc_info=error)
+    return Failed("The model failed at this question; the log has the cause.")

@@ -1,32 +1,40 @@
-"""What requests and answers look like, with examples. Knows no model and no limits but those of the shape."""
+"""The bodies of requests and answers, with examples. Knows no model, and no limits but those of the form."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
+
+from subjectwise.records import Prediction
+from subjectwise.types import JsonObject
 
 _EXAMPLE = "How do neurons transmit signals?"
 _LABELS: list[JsonValue] = [{"label": "biology", "score": 0.685}, {"label": "psychology", "score": 0.171}]
 
 
 class _Strict(BaseModel):
-    """A number is no text and a misspelt field is no default."""
+    """Strict: no type coercion, no unknown fields."""
 
     model_config = ConfigDict(strict=True, extra="forbid")
 
 
 class _Tolerant(BaseModel):
-    """Clients of other servers send fields that those know."""
+    """No type coercion; clients of other servers send fields that those know."""
 
     model_config = ConfigDict(strict=True, extra="ignore")
 
 
-class Scored(BaseModel):
+class LabelScore(BaseModel):
     """A label and its calibrated probability."""
 
     label: str
     score: float
+
+
+def label_scores(prediction: Prediction, count: int | None = None) -> list[JsonObject]:
+    """Return the `count` most probable labels (all of them for None) as `LabelScore` has them, best first."""
+    return [{"label": label, "score": score} for label, score in prediction.top(count or len(prediction.scores))]
 
 
 class ClassifyRequest(_Tolerant):
@@ -42,19 +50,42 @@ _One = Annotated[list[str], Field(min_length=1, max_length=1)]
 
 
 class PredictRequest(_Tolerant):
-    """A text, or a list of lists with one text each.
-
-    `raw_scores` gives log-probabilities, of which the softmax is the scores. A text too long loses its middle,
-    whatever `truncate` says.
-    """
+    """A text, a list with one text, or a list of such lists."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"inputs": _EXAMPLE}, {"inputs": [[_EXAMPLE], ["What is a tort?"]]}]}
     )
 
-    inputs: str | Annotated[list[_One], Field(min_length=1)]
-    raw_scores: bool = False
-    truncate: bool | None = None
+    inputs: str | _One | Annotated[list[_One], Field(min_length=1)]
+    raw_scores: bool = Field(False, description="Log-probabilities, of which the softmax is the scores.")
+    truncate: bool | None = Field(None, description="Whether a text that is too long is cut, or refused; null cuts it.")
+    truncation_direction: Literal["Left", "Right", "left", "right"] | None = Field(
+        None, description="Which end is cut; null cuts the middle."
+    )
+
+    @property
+    def single(self) -> bool:
+        """Whether it asks for one text, and not for a list of them."""
+        return isinstance(self.inputs, str) or isinstance(self.inputs[0], str)
+
+    @property
+    def texts(self) -> list[str]:
+        """The texts."""
+        rows = [self.inputs] if isinstance(self.inputs, str) else self.inputs
+        return [row if isinstance(row, str) else row[0] for row in rows]
+
+
+class PipelineParameters(_Tolerant):
+    """What `huggingface_hub.InferenceClient.text_classification` sends beside the text."""
+
+    top_k: Annotated[int, Field(ge=1)] | None = Field(None, description="How many labels; null for all.")
+    function_to_apply: Literal["softmax", "none"] | None = Field(None, description="none for log-probabilities.")
+
+
+class RootRequest(PredictRequest):
+    """As for `/predict`. With `parameters`, which InferenceClient sends, the answer is a list for each text."""
+
+    parameters: PipelineParameters | None = None
 
 
 class QuestionBody(_Strict):
@@ -84,19 +115,25 @@ class QuestionsRequest(_Strict):
     questions: Annotated[list[str | QuestionBody], Field(min_length=1)]
     with_options: bool | None = Field(None, description="Whether the model sees the options; null for its own setting.")
     top_k: Annotated[int, Field(ge=1)] | None = Field(None, description="How many labels `top` has; null for all.")
-    min_confidence: float = Field(0.0, ge=0, le=1, allow_inf_nan=False, description="`abstain` below it.")
-    multi_label: bool = Field(False, description="Several labels where unsure.")
-    explain: bool = Field(False, description="Which words moved the answer; a few questions at a time.")
+    min_confidence: float = Field(0.0, ge=0, le=1, allow_inf_nan=False, description="Below it the answer is `abstain`.")
+    multi_label: bool = Field(False, description="Several labels where the model is unsure.")
+    explain: bool = Field(False, description="Which words changed the answer; for a few questions per request.")
     sentence: bool = Field(False, description="With explain: a guess at a reason, written by the base; takes seconds.")
 
 
 class ModelName(BaseModel):
+    """Which model answers."""
+
     name: str
     version: str = Field(description="The first 12 hex digits of the hash of the weights.")
 
 
 class Result(BaseModel):
-    """The answer to one question; `best_label`, `labels`, `entropy` and `explanation` where they were asked for."""
+    """The answer to one question.
+
+    `best_label`, `labels`, `entropy` and `explanation` where they were requested; `truncated` where the question was
+    longer than the model reads, so that its middle was cut out.
+    """
 
     question: str
     label: str
@@ -106,11 +143,14 @@ class Result(BaseModel):
     best_label: str | None = None
     labels: list[str] | None = None
     entropy: float | None = None
-    top: list[Scored]
-    explanation: dict[str, Any] | None = None
+    truncated: bool | None = None
+    top: list[LabelScore]
+    explanation: JsonObject | None = None
 
 
 class Results(BaseModel):
+    """The answers to the questions of a request, in their order."""
+
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [
@@ -134,15 +174,20 @@ class Results(BaseModel):
     results: list[Result]
 
 
-class Limit(BaseModel):
+class RequestLimits(BaseModel):
+    """What a request may have."""
+
     questions: int
     explained_questions: int
+    explained_characters: int = Field(description="Of all questions of a request with explain, options included.")
     characters: int = Field(description="Of one question with its options.")
     body_bytes: int
     deadline_seconds: float
 
 
-class Described(BaseModel):
+class DescribedLabel(BaseModel):
+    """A label, and its description where it has one."""
+
     label: str
     description: str
 
@@ -153,25 +198,27 @@ class ModelFacts(BaseModel):
     name: str
     version: str
     base: dict[str, str] | None
-    labels: list[Described]
-    prompt: dict[str, Any] | None
+    labels: list[DescribedLabel]
+    prompt: JsonObject | None
     temperature: float
     thresholds: dict[str, float] = Field(description="The confidence from which on that share of answers was right.")
-    measured: dict[str, Any] = Field(description="Figures on validation rows, and reports on test rows.")
+    measured: JsonObject = Field(description="Metrics on validation rows, and reports on test rows.")
     explains: bool
+    sentences: bool = Field(description="Whether it writes a sentence for an explanation.")
     warning: str
-    limits: Limit
+    limits: RequestLimits
 
 
 class Info(BaseModel):
-    """As text-embeddings-inference describes a model."""
+    """A model as text-embeddings-inference describes it."""
 
     model_config = ConfigDict(protected_namespaces=())
 
     model_id: str
     model_sha: str | None
     model_dtype: str
-    model_type: dict[str, dict[str, dict[str, Any]]]
+    served_model_name: str
+    model_type: dict[str, dict[str, JsonObject]]
     max_concurrent_requests: int
     max_input_length: int
     max_batch_tokens: int
@@ -185,6 +232,8 @@ class Info(BaseModel):
 
 
 class Refused(BaseModel):
+    """Why a request is not answered."""
+
     model_config = ConfigDict(
         json_schema_extra={
             "examples": [{"error": "The question is empty; give it at least one word.", "error_type": "validation"}]
@@ -196,4 +245,6 @@ class Refused(BaseModel):
 
 
 class RefusedWithId(Refused):
+    """Why a request under `/v1` is not answered."""
+
     request_id: str

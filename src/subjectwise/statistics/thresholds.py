@@ -139,6 +139,7 @@ def decide(
                 best_label=best if decision.min_confidence else "",
                 labels=tuple(labels[index] for index in likely[number]) if several else (),
                 entropy=float(entropy[number]) if decision.multi_label else None,
+                truncated=scored.truncated is not None and bool(scored.truncated[number]),
             )
         )
     return predictions

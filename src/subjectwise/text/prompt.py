@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from subjectwise.errors import BaseModelError
 from subjectwise.labels import LabelSet
 from subjectwise.recipe import PromptSettings
-from subjectwise.records import Question
-from subjectwise.text.question_text import cut_middle, question_text
+from subjectwise.records import EncodedQuestion, Question
+from subjectwise.text.question_text import cut_row, question_text
 from subjectwise.text.spelling import SpellingCorrector
 from subjectwise.types import Tokenizer
 
@@ -76,6 +76,18 @@ def instruction_template(
     return _DESCRIBED.replace("{examples}", examples).replace("{labels}", listed)
 
 
+def label_shots(labels: LabelSet) -> list[tuple[str, str]] | None:
+    """Return the labels' examples for the prompt: the first of each label, then the second …; None without any."""
+    most = max(map(len, labels.examples.values()), default=0)
+    shots = [
+        (labels.examples[name][turn], name)
+        for turn in range(most)
+        for name in labels
+        if turn < len(labels.examples.get(name, ()))
+    ]
+    return shots or None
+
+
 class Prompt:
     """Encodes questions as token ids for one tokenizer, label set and style.
 
@@ -125,8 +137,12 @@ class Prompt:
 
         A row over `max_tokens` loses its middle; the end of the template always stays.
         """
+        return [encoded.ids for encoded in self.encode_questions(questions)]
+
+    def encode_questions(self, questions: Sequence[Question]) -> list[EncodedQuestion]:
+        """Return what `encode` does, and whether each question was cut."""
         texts = [self._lead + question_text(question, self._corrector) + self._suffix for question in questions]
-        return [cut_middle(row, self.settings.max_tokens) for row in self._batch_ids(texts)]
+        return [cut_row(row, self.settings.max_tokens) for row in self._batch_ids(texts)]
 
     def render(self, question: Question) -> str:
         """Return the whole prompt as text, uncut: what a user of `generate` would pass to the tokenizer."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from subjectwise.records import Question
+from collections.abc import Sequence
+
+from subjectwise.records import EncodedQuestion, Question
 from subjectwise.text.spelling import SpellingCorrector
 
 
@@ -21,6 +23,20 @@ def cut_middle(row: list[int], limit: int) -> list[int]:
     """Return the row without its middle where it has more than `limit` tokens."""
     kept = limit // 2
     return row if len(row) <= limit else row[:kept] + row[len(row) - (limit - kept) :]
+
+
+def cut_row(row: list[int], limit: int, start: Sequence[int] = (), end: Sequence[int] = ()) -> EncodedQuestion:
+    """Return a question's row as a model reads it, and whether its middle was cut out.
+
+    Args:
+        row: token ids of the question.
+        limit: how many tokens may be read.
+        start: ids before the row, which are never cut.
+        end: ids after it, which are never cut either.
+    """
+    room = limit - len(start) - len(end)
+    ids = [*start, *cut_middle(row, room), *end]
+    return EncodedQuestion(ids, len(ids), truncated=len(row) > room)
 
 
 def _without_capitals(text: str) -> str:

@@ -49,6 +49,7 @@ def perturb_questions(questions: Sequence[Question], kind: str, level: str, seed
     A question at the same index has the same noise whatever the others are.
 
     Args:
+        questions: to change.
         kind: one of `LEVELS`. `typos`: letters replaced by a neighbour on the keyboard, left out, doubled or swapped
             with the next, a quarter each; `case`: all in lower or upper case; `spacing`: spaces left out or doubled,
             or inserted into words; `no-punctuation`: without any; `paraphrase-lead-in`: small talk in front.

@@ -56,7 +56,7 @@ def average(
         if config.head.used:
             raise ModelFolderError(f"Cannot average {folder}: it has a classification head, not an adapter alone.")
         other = [name for name in _SAME if getattr(config, name) != getattr(first, name)]
-        if (config.base.name, config.base.sha256) != (first.base.name, first.base.sha256):
+        if _base_identity(config) != _base_identity(first):
             other.append("base")
         if other:
             raise ModelFolderError(f"Cannot average {folder} and {models[0]}: they differ in {', '.join(other)}.")
@@ -71,6 +71,11 @@ def average(
         results = {"average_of": _runs(configs), "rank": rank, "kept": kept}
         write_config(folder, replace(first, temperature=1.0, results=results))
         return calibrate(folder, data, compute=compute)
+
+
+def _base_identity(config: ModelConfig) -> tuple[str, str]:
+    """Return what tells bases apart: the hash of the weights, or name and revision on the Hub."""
+    return (config.base.sha256, "") if config.base.sha256 else (config.base.name, config.base.revision)
 
 
 def _runs(configs: Sequence[ModelConfig]) -> list[JsonObject]:

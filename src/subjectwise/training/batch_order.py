@@ -1,8 +1,9 @@
-"""Which rows an epoch puts into which batch, and in which order. Knows lengths; knows no tokens and no model."""
+"""Which rows an epoch puts into which batch, in which order and process. Knows lengths; knows no tokens, no model."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import cycle, islice
 
 import numpy as np
 
@@ -13,8 +14,12 @@ from subjectwise.types import IntArray
 class LengthBatches:
     """Batches of rows of similar length, in an order that the seed and the epoch alone decide.
 
-    Rows are shuffled, sorted by length within stretches of 32 batches, and the batches shuffled. Each epoch draws
-    again which rows are shown with their options, in which of those views, and which are shown with noise.
+    Rows are shuffled, sorted by length within stretches of 32 batches, and the batches shuffled; a batch with fewer
+    rows than the others stays last. Each epoch draws again which rows are shown with their options, in which of those
+    views, and which are shown with noise.
+
+    Several processes take turns: together they show every row, and each has the same number of batches, for which the
+    epoch's first batches are shown again at its end where their number asks for it.
 
     Args:
         lengths: tokens of each row in each view, [views, rows].
@@ -22,24 +27,39 @@ class LengthBatches:
         options_share: the share of the rows shown with their options.
         seed: of the order.
         noisy_share: the share of the rows shown with noise.
+        rank: the process whose batches these are.
+        processes: how many there are.
     """
 
-    drop_last = False  # accelerate asks
-
     def __init__(
-        self, lengths: IntArray, batch_size: int, options_share: float, seed: int, noisy_share: float = 0.0
+        self,
+        lengths: IntArray,
+        batch_size: int,
+        options_share: float,
+        seed: int,
+        noisy_share: float = 0.0,
+        *,
+        rank: int = 0,
+        processes: int = 1,
     ) -> None:
         self.lengths, self.batch_size, self.seed, self.epoch = lengths, batch_size, seed, 0
         self.options_share, self.noisy_share = options_share, noisy_share
+        self.rank, self.processes = rank, processes
 
     def set_epoch(self, epoch: int) -> None:
         """Set the epoch whose order is drawn next."""
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return -(-int(self.lengths.shape[1]) // self.batch_size)
+        batches = -(-int(self.lengths.shape[1]) // self.batch_size)
+        return -(-batches // self.processes)
 
     def __iter__(self) -> Iterator[list[RowView]]:
+        needed = len(self) * self.processes
+        return islice(cycle(self._whole_epoch()), self.rank, needed, self.processes)
+
+    def _whole_epoch(self) -> list[list[RowView]]:
+        """Return the batches of all processes."""
         generator = np.random.default_rng([self.seed, self.epoch])
         views, rows = self.lengths.shape
         shown = generator.random(rows) < self.options_share
@@ -61,5 +81,5 @@ class LengthBatches:
                 ]
                 for i in range(0, len(stretch), self.batch_size)
             ]
-        for index in generator.permutation(len(batches)):
-            yield batches[index]
+        full = rows // self.batch_size
+        return [batches[index] for index in generator.permutation(full)] + batches[full:]

@@ -12,13 +12,14 @@ import numpy as np
 from subjectwise.data.protocols import SPLIT_NAMES
 from subjectwise.data.split import SplitFolder
 from subjectwise.errors import DataError, ModelFolderError
+from subjectwise.models.base_info import remember_base
 from subjectwise.models.devices import AUTO, Compute
 from subjectwise.models.label_scores import LabelLogProbs, Scorer
 from subjectwise.models.model_config import ModelConfig, read_config, write_config
 from subjectwise.models.model_folder import load_model
 from subjectwise.publish.model_card import write_card
 from subjectwise.records import Example, show_options
-from subjectwise.statistics.calibration import apply_temperature, fit_temperature
+from subjectwise.statistics.calibration import ENOUGH_ROWS, apply_temperature, fit_temperature
 from subjectwise.statistics.metrics import MEASURES
 from subjectwise.statistics.thresholds import RISK, find_thresholds
 from subjectwise.text.spelling import count_words
@@ -37,8 +38,8 @@ def calibrate(
 ) -> ModelConfig:
     """Fit temperature, thresholds and prior of a model folder on a split folder, and write them.
 
-    The saved model is scored by the path that answers. Of the training rows only the labels are counted, and the words
-    where `spelling` turns spelling correction on.
+    The saved model is scored by the path that answers. Of the training rows the words alone are read, where `spelling`
+    turns spelling correction on.
 
     Args:
         folder: the model folder.
@@ -59,7 +60,7 @@ def calibrate(
         raise DataError(f"{data.path} has other labels than {folder}; give a split with the same labels.")
     if spelling is not None:
         config = with_spelling(config, spelling, data)
-    loaded = load_model(folder, base=base or config.base.name, compute=compute, config=config)
+    loaded = load_model(folder, base=base, compute=compute, config=config)
     validation = data.examples("validation")
     scores, truth = score_examples(loaded.scorer, validation, config.prompt.with_options, progress=progress)
     temperature = fit_temperature(scores.log_probs, truth)
@@ -70,7 +71,7 @@ def calibrate(
     results = {**config.results, "validation": measured}
     if data.manifest_sha256 == config.manifest_sha256:
         results["data"] = _data_description(data)
-    counts = Counter(row.label for row in data.examples("train"))
+    counts = Counter(data.manifest["splits"]["train"]["labels"])
     fitted = replace(
         config,
         temperature=temperature,
@@ -78,9 +79,22 @@ def calibrate(
         thresholds=find_thresholds(probabilities, truth),
         results=results,
     )
+    if not config.head.whole:
+        remember_base(loaded.base)
     write_config(folder, fitted)
     write_card(folder)
     return fitted
+
+
+def calibration_warning(config: ModelConfig) -> str:
+    """Return one sentence where a model was calibrated on too few validation rows; else an empty text."""
+    rows = int(config.results.get("validation", {}).get("rows", 0))
+    if not 0 < rows < ENOUGH_ROWS:
+        return ""
+    return (
+        f"{rows} validation rows are too few to know how sure the model may be; "
+        f"its probabilities may be too high or too low. Give it {ENOUGH_ROWS} or more."
+    )
 
 
 def with_spelling(config: ModelConfig, spelling: str, data: SplitFolder) -> ModelConfig:
@@ -107,7 +121,7 @@ def score_examples(
     scorer: Scorer, examples: Sequence[Example], options_shown: bool, *, progress: bool
 ) -> tuple[LabelLogProbs, IntArray]:
     """Return the scores of the examples, shown with or without their options, and the index of each one's label."""
-    truth = np.array([scorer.labels.index(example.label) for example in examples])
+    truth = np.array([scorer.labels.index(example.label) for example in examples], dtype=np.int64)
     encoded = scorer.encode(show_options((example.question for example in examples), options_shown))
     with progress_bar("Validating", len(examples), "questions", hidden=not progress) as bar:
         return scorer.score(encoded, bar.update), truth

@@ -45,11 +45,13 @@ def token_loss(
     rows = [i for i, item in enumerate(batch) for _ in item.targets]
     columns = [i for item in batch for i in range(len(item.ids) - len(item.targets), len(item.ids))]
     targets = torch.tensor([token for item in batch for token in item.targets], device=hidden.device)
-    logits = OutputHead(model).logits(hidden[rows, columns])  # [targets, vocabulary]
+    choices = [tokens for item in batch for tokens in item.choices]
+    # As scoring does it: what is read is exact, the rest of the vocabulary is in the precision of the weights.
+    exact = choices if smoothing else [[token] for item in batch for token in item.targets]
+    logits = OutputHead(model).vocabulary_logits(hidden[rows, columns], exact)  # [targets, vocabulary]
     total = torch.nn.functional.cross_entropy(logits, targets, reduction="sum")
     if smoothing:
         log_probs = logits.log_softmax(dim=-1)
-        choices = [tokens for item in batch for tokens in item.choices]
         spread = -torch.stack([row[tokens].mean() for row, tokens in zip(log_probs, choices, strict=True)]).sum()
         total = (1 - smoothing) * total + smoothing * spread
     return total / (len(batch) if per_row else len(targets))

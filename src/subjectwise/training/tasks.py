@@ -28,6 +28,7 @@ from subjectwise.text.spelling import count_words
 from subjectwise.training.losses import head_loss, token_loss
 from subjectwise.training.training_rows import HeadRows, HeadTarget, LabelRows, TokenTargets, TrainingRows
 from subjectwise.types import LanguageModel
+from subjectwise.utils.optional_dependencies import require
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,7 @@ def label_task(
         dtype: as for `load_base`.
         attention: as for `load_base`.
     """
+    _check_libraries()
     settings = recipe.training
     four_bit = recipe.lora.quantize == "nf4"
     base = load_base(recipe.base, device=device, dtype=dtype, attention=attention, four_bit=four_bit)
@@ -93,6 +95,7 @@ def head_task(
     recipe: Recipe, labels: LabelSet, examples: Sequence[Example], device: str, dtype: str, attention: str | None
 ) -> Task:
     """Return a classification head on a decoder or an encoder; arguments as for `label_task`."""
+    _check_libraries()
     settings, tune = recipe.training, recipe.head.tune
     torch.manual_seed(settings.seed)  # the head's first weights are drawn here
     base = load_base(
@@ -120,6 +123,12 @@ def head_task(
         loss=loss,
         scorer=lambda: scorer,
     )
+
+
+def _check_libraries() -> None:
+    """Raise SubjectwiseError where a library is missing that training needs, before the base is loaded."""
+    for library in ("accelerate", "peft"):
+        require(library, "train")
 
 
 def start_from(base: Base, folder: Path) -> None:

@@ -2,36 +2,48 @@
 
 from __future__ import annotations
 
-import json
+import gc
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
+import torch
 
-from subjectwise.data.near_duplicates import near_duplicate_groups
 from subjectwise.data.split import SplitFolder, rows_sha256
 from subjectwise.engines.pytorch.attention import register
-from subjectwise.errors import DataError, ModelFolderError, OutputError, RecipeError
+from subjectwise.errors import ModelFolderError, RecipeError
+from subjectwise.labels import LabelSet
 from subjectwise.models.devices import AUTO, Compute, choose_device
 from subjectwise.models.lora import read_adapter
 from subjectwise.models.model_config import ModelConfig, read_config
 from subjectwise.models.model_folder import save_model
-from subjectwise.recipe import Recipe, TrainingSettings
+from subjectwise.recipe import Recipe
 from subjectwise.records import Example
-from subjectwise.training.calibrate_model import calibrate
+from subjectwise.training.calibrate_model import calibrate, calibration_warning
+from subjectwise.training.callbacks import Console, has_stopped
+from subjectwise.training.checkpoints import last_checkpoint, open_checkpoints, read_history, start_identity
 from subjectwise.training.cost import training_cost
-from subjectwise.training.tasks import head_task, label_task, start_from
-from subjectwise.training.trainer import Console, make_trainer, training_arguments
+from subjectwise.training.processes import Processes, join_processes
+from subjectwise.training.select_rows import draw_validation, without_near_duplicates
+from subjectwise.training.tasks import Task, head_task, label_task, start_from
+from subjectwise.training.trainer import LabelTrainer, make_trainer, training_arguments
 from subjectwise.types import JsonObject
-from subjectwise.utils.atomic_files import check_new, file_sha256, new_folder, read_json, write_json, writing
+from subjectwise.utils.atomic_files import check_new, new_folder
+from subjectwise.utils.optional_dependencies import require
+
+# From recipe, labels, rows, device, dtype and attention to what is trained, as `label_task` and `head_task`.
+TaskFactory = Callable[[Recipe, LabelSet, Sequence[Example], str, str, str | None], Task]
 
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What training measured on the validation rows, calibrated, and where the model folder is."""
+    """What training measured on the validation rows, calibrated, and where the model folder is.
+
+    Attributes:
+        warning: one sentence where the validation rows are too few to calibrate on; else empty.
+    """
 
     folder: Path
     epochs: int
@@ -41,6 +53,21 @@ class TrainingResult:
     accuracy: float
     macro_f1: float
     nll: float
+    warning: str = ""
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What a run does, checked before any model is loaded."""
+
+    recipe: Recipe
+    data: SplitFolder
+    output: Path
+    checkpoints: Path
+    also: Sequence[Example]
+    start: Path | None
+    compute: Compute
+    on_cpu: bool
 
 
 def train(
@@ -53,11 +80,14 @@ def train(
     compute: Compute = AUTO,
     report_to: Sequence[str] = (),
     progress: bool = True,
+    make_task: TaskFactory | None = None,
 ) -> TrainingResult:
     """Train an adapter or a head by `recipe` on a split folder and write a model folder to `output`.
 
     Checkpoints go to `OUTPUT.checkpoints` beside it. A run that was killed resumes from the last one when it is started
-    again with the same recipe and data, and ends with the same weights.
+    again with the same recipe and data in as many processes, and ends with the same weights.
+
+    In several processes (`accelerate launch`) each trains on a part of the rows; the first one writes and prints.
 
     Args:
         recipe: how to train.
@@ -68,100 +98,164 @@ def train(
         compute: device and precision.
         report_to: trackers that transformers knows, such as tensorboard.
         progress: whether to show it.
+        make_task: what is trained; None for what the recipe says.
 
     Raises:
         OutputError: `output` exists, or the checkpoints beside it belong to another run.
         ModelFolderError: `start` is not an adapter for scored labels, or belongs to another base.
         DataError, RecipeError, BaseModelError: as their modules say.
+        SubjectwiseError: a library of the extra `train` is not installed.
     """
     started = time.monotonic()
-    output = output.absolute()
+    for module in ("accelerate", "peft"):
+        require(module, "train")
+    processes = join_processes(compute.device)
+    plan = processes.together(lambda: _plan(recipe, data, output.absolute(), also, start, compute, processes))
+    task = make_task or (head_task if recipe.head.used else label_task)
+    trained = plan.checkpoints / "trained"
+    results = _train_and_save(plan, task, trained, processes, report_to, progress, started)
+    _free_memory()
+    written = processes.on_first(lambda: _calibrated_folder(plan, trained, progress))
+    measured = written.results["validation"]
+    return TrainingResult(
+        folder=plan.output,
+        epochs=len(results["epochs"]),
+        best_epoch=results["best_epoch"],
+        seconds=time.monotonic() - started,
+        temperature=written.temperature,
+        accuracy=measured["accuracy"],
+        macro_f1=measured["macro_f1"],
+        nll=measured["nll"],
+        warning=calibration_warning(written),
+    )
+
+
+def _plan(
+    recipe: Recipe,
+    data: SplitFolder,
+    output: Path,
+    also: Sequence[Example],
+    start: Path | None,
+    compute: Compute,
+    processes: Processes,
+) -> _Plan:
     check_new(output, empty_folder=True)
-    rows, validation = data.examples("train"), data.examples("validation")
-    also = _without_near_duplicates(also, data)
-    if recipe.training.options_share and not any(row.question.options for row in rows):
+    also = without_near_duplicates(also, data)
+    if recipe.training.options_share and not any(row.question.options for row in data.examples("train")):
         raise RecipeError("training.options_share is set, but the data has no options; set it to 0.")
     on_cpu = choose_device(compute.device).type == "cpu"
     if recipe.training.compile and on_cpu and not any(map(shutil.which, ("c++", "g++", "clang++"))):
         raise RecipeError("training.compile needs a C++ compiler; install one, or use --set training.compile=false.")
     if start:
         recipe = _at_its_rank(recipe, start)
-    checkpoints = _open_checkpoints(output, recipe, data, also, start)
+    checkpoints = open_checkpoints(output, recipe, data, also=also, start=start, processes=processes.count)
+    return _Plan(recipe, data, output, checkpoints, also, start, compute, on_cpu)
+
+
+def _train_and_save(
+    plan: _Plan,
+    make_task: TaskFactory,
+    folder: Path,
+    processes: Processes,
+    report_to: Sequence[str],
+    progress: bool,
+    started: float,
+) -> JsonObject:
+    """Train, write the model to `folder` without calibration, and return what was measured on the way.
+
+    Model and optimizer live no longer than this call: the calibration that follows loads the saved model.
+    """
 
     # 1) The model
-    make_task = head_task if recipe.head.used else label_task
-    # On a CPU the fused attention kernel's backward pass is several times slower than plain matrix products.
-    attention = register() if on_cpu else None
-    task = make_task(recipe, data.labels, [*rows, *also], compute.device, compute.dtype, attention)
-    base = task.base
-    if start:
-        start_from(base, start)
+    def prepare() -> tuple[Task, LabelTrainer, Path | None]:
+        task = _load_task(plan, make_task)
+        resume = last_checkpoint(plan.checkpoints)
+        return task, _make_trainer(plan, task, resume, processes, report_to, progress), resume
+
+    task, trainer, resume = processes.together(prepare)
 
     # 2) The run
-    trainer = make_trainer(
+    with processes.ends_with_the_others():
+        trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    history = [entry for entry in trainer.state.log_history if "eval_nll" in entry]
+    results: JsonObject = {
+        "best_epoch": round(min(history, key=lambda entry: float(entry["eval_nll"]))["epoch"]),
+        "epochs": [_epoch_metrics(entry) for entry in history],
+        "cost": training_cost(task.base.model, time.monotonic() - started, resume is not None),
+        **({"also": {"rows": len(plan.also), "sha256": rows_sha256(plan.also)}} if plan.also else {}),
+        **({"start": start_identity(plan.start)} if plan.start else {}),
+    }
+
+    # 3) The weights
+    if processes.is_first:
+        shutil.rmtree(folder, ignore_errors=True)
+        with new_folder(folder) as temporary:
+            save_model(temporary, task.base.model, task.base.tokenizer, _config(plan, task, results))
+    return results
+
+
+def _load_task(plan: _Plan, make_task: TaskFactory) -> Task:
+    # On a CPU the fused attention kernel's backward pass is several times slower than plain matrix products.
+    attention = register() if plan.on_cpu else None
+    rows = [*plan.data.examples("train"), *plan.also]
+    task = make_task(plan.recipe, plan.data.labels, rows, plan.compute.device, plan.compute.dtype, attention)
+    if plan.start:
+        start_from(task.base, plan.start)
+    return task
+
+
+def _make_trainer(
+    plan: _Plan, task: Task, resume: Path | None, processes: Processes, report_to: Sequence[str], progress: bool
+) -> LabelTrainer:
+    settings = plan.recipe.training
+    done = read_history(resume)
+    if has_stopped(done, settings.patience):  # killed after its last epoch: nothing is left to train
+        settings = replace(settings, epochs=len([entry for entry in done if "eval_nll" in entry]))
+    return make_trainer(
         report_to,
         task=task,
-        args=training_arguments(recipe.training, checkpoints, base.precision, on_cpu, report_to),
-        validation=_draw(validation, recipe.training),
-        recipe=recipe,
+        args=training_arguments(settings, plan.checkpoints, task.base.precision, plan.on_cpu, report_to),
+        validation=draw_validation(plan.data.examples("validation"), settings),
+        recipe=plan.recipe,
+        processes=processes,
         progress=progress,
-        callbacks=[Console()] if progress else [],
+        callbacks=[Console(len(task.rows), processes.count)] if progress and processes.is_first else [],
     )
-    resume = last_checkpoint(checkpoints)
-    trainer.train(resume_from_checkpoint=str(resume) if resume else None)
-    cost = training_cost(base.model, time.monotonic() - started, resume is not None)
-    history = [entry for entry in trainer.state.log_history if "eval_nll" in entry]
-    best = min(history, key=lambda entry: entry["eval_nll"])
 
-    # 3) The folder; of several processes one writes it
-    if trainer.is_world_process_zero():
-        config = ModelConfig(
-            base=base.info,
-            prompt=recipe.prompt,
-            prefix=task.prefix,
-            labels=data.labels,
-            temperature=1.0,
-            recipe=recipe.to_dict(),
-            manifest_sha256=data.manifest_sha256,
-            results={
-                "best_epoch": round(best["epoch"]),
-                "epochs": [_epoch_metrics(entry) for entry in history],
-                "cost": cost,
-                **({"also": {"rows": len(also), "sha256": rows_sha256(also)}} if also else {}),
-                **({"start": _start_identity(start)} if start else {}),
-            },
-            head=recipe.head,
-            words=task.words,
-        )
-        with new_folder(output) as folder:
-            save_model(folder, base.model, base.tokenizer, config)
-            calibrate(folder, data, compute=compute, progress=progress)
-        shutil.rmtree(checkpoints, ignore_errors=True)
-    trainer.accelerator.wait_for_everyone()
-    written = read_config(output)
-    measured = written.results["validation"]
-    return TrainingResult(
-        folder=output,
-        epochs=len(history),
-        best_epoch=round(best["epoch"]),
-        seconds=time.monotonic() - started,
-        temperature=written.temperature,
-        accuracy=measured["accuracy"],
-        macro_f1=measured["macro_f1"],
-        nll=measured["nll"],
+
+def _config(plan: _Plan, task: Task, results: JsonObject) -> ModelConfig:
+    return ModelConfig(
+        base=task.base.info,
+        prompt=plan.recipe.prompt,
+        prefix=task.prefix,
+        labels=plan.data.labels,
+        temperature=1.0,
+        recipe=plan.recipe.to_dict(),
+        manifest_sha256=plan.data.manifest_sha256,
+        results=results,
+        head=plan.recipe.head,
+        words=task.words,
     )
+
+
+def _calibrated_folder(plan: _Plan, trained: Path, progress: bool) -> ModelConfig:
+    """Calibrate the saved model and give it its name, whole or not at all."""
+    with new_folder(plan.output) as folder:
+        shutil.copytree(trained, folder, dirs_exist_ok=True)
+        base = plan.recipe.base if Path(plan.recipe.base).exists() else None
+        written = calibrate(folder, plan.data, base=base, compute=plan.compute, progress=progress)
+    shutil.rmtree(plan.checkpoints, ignore_errors=True)
+    return written
+
+
+def _free_memory() -> None:
+    gc.collect()  # the Trainer and its callbacks refer to each other
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 def _epoch_metrics(entry: Mapping[str, object]) -> JsonObject:
     return {key.removeprefix("eval_"): entry[key] for key in sorted(entry)}
-
-
-def _draw(validation: Sequence[Example], settings: TrainingSettings) -> list[Example]:
-    """Return the validation rows that choose the epoch."""
-    if not settings.validation_rows or settings.validation_rows >= len(validation):
-        return list(validation)
-    drawn = np.random.default_rng(settings.seed).permutation(len(validation))[: settings.validation_rows]
-    return [validation[i] for i in sorted(drawn)]
 
 
 def _at_its_rank(recipe: Recipe, start: Path) -> Recipe:
@@ -171,56 +265,3 @@ def _at_its_rank(recipe: Recipe, start: Path) -> Recipe:
     config = read_adapter(start).config
     alpha, names = float(config["lora_alpha"]), tuple(sorted(config["target_modules"]))
     return replace(recipe, lora=replace(recipe.lora, r=int(config["r"]), alpha=alpha, target_modules=names))
-
-
-def _start_identity(start: Path) -> JsonObject:
-    """Return what identifies the adapter that a run started from."""
-    config = read_config(start)
-    return {"sha256": file_sha256(start / config.weights_file), "manifest_sha256": config.manifest_sha256}
-
-
-def _without_near_duplicates(also: Sequence[Example], data: SplitFolder) -> list[Example]:
-    """Return the rows that are not near-duplicates of validation or test rows."""
-    for row in also:
-        if row.label not in data.labels:
-            raise DataError(f"Row {row.row_id} of --also has label {row.label!r}, which is not a label of {data.path}.")
-    if not also:
-        return []
-    kept = [row.question.text for split in ("validation", "test") for row in data.examples(split)]
-    groups = near_duplicate_groups([*kept, *(row.question.text for row in also)])
-    known = set(groups[: len(kept)].tolist())
-    return [row for row, group in zip(also, groups[len(kept) :].tolist(), strict=True) if group not in known]
-
-
-def _open_checkpoints(
-    output: Path, recipe: Recipe, data: SplitFolder, also: Sequence[Example], start: Path | None
-) -> Path:
-    """The folder of checkpoints for `output`; refuses one that another recipe or other data left there."""
-    folder = output.with_name(f"{output.name}.checkpoints")
-    run = {"recipe": recipe.to_dict(), "manifest_sha256": data.manifest_sha256}
-    if also:
-        run["also_sha256"] = rows_sha256(also)
-    if start:
-        run["start"] = _start_identity(start)
-    file = folder / "run.json"
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-    if file.is_file() and read_json(file, OutputError) != json.loads(json.dumps(run)):
-        raise OutputError(
-            f"{folder} belongs to a run with another recipe or other data; remove it, or use another --output."
-        )
-    write_json(file, run)
-    return folder
-
-
-def last_checkpoint(folder: Path) -> Path | None:
-    """Return the newest complete checkpoint: the Trainer writes its state last."""
-    checkpoints = sorted(folder.glob("checkpoint-*"), key=lambda path: int(path.name.rpartition("-")[2]), reverse=True)
-    for path in checkpoints:
-        try:
-            json.loads((path / "trainer_state.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            shutil.rmtree(path, ignore_errors=True)
-            continue
-        return path
-    return None

@@ -1,19 +1,17 @@
-"""transformers' Trainer with our batches, our loss and our validation, and its progress on the console."""
+"""transformers' Trainer with our batches, our loss, our validation and our checkpoints."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from types import MethodType
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
-from tqdm import tqdm
-from transformers import EarlyStoppingCallback, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
 from subjectwise.errors import RecipeError
 from subjectwise.recipe import Recipe, TrainingSettings
@@ -22,8 +20,10 @@ from subjectwise.statistics import metrics
 from subjectwise.statistics.calibration import apply_temperature, fit_temperature
 from subjectwise.training.batch_order import LengthBatches
 from subjectwise.training.calibrate_model import score_examples
+from subjectwise.training.callbacks import Checkpoints, EpochOrder, StopWithoutImprovement
+from subjectwise.training.loss_module import LossModule, load_trained_weights, save_trained_weights
+from subjectwise.training.processes import Processes
 from subjectwise.training.tasks import Task
-from subjectwise.utils.progress import ProgressBar, progress_bar
 
 # The share of the rows that an epoch shows with noise, under `training.augment`.
 NOISY_SHARE = 0.5
@@ -41,7 +41,17 @@ def make_trainer(report_to: Sequence[str], **options: Any) -> LabelTrainer:
 
 
 class LabelTrainer(Trainer):
-    """The Trainer with our batches, our loss and our validation."""
+    """The Trainer of a task.
+
+    Args:
+        task: what is trained.
+        args: of the Trainer.
+        validation: rows that choose the epoch; each process scores its part of them.
+        recipe: of the run.
+        processes: of the run.
+        progress: whether to show that of validation.
+        callbacks: beside our own.
+    """
 
     control: Any
 
@@ -52,61 +62,105 @@ class LabelTrainer(Trainer):
         args: TrainingArguments,
         validation: Sequence[Example],
         recipe: Recipe,
+        processes: Processes,
         progress: bool,
         callbacks: Sequence[TrainerCallback],
     ) -> None:
-        settings, model, rows = recipe.training, task.base.model, task.rows
-        # DDP synchronises gradients only for calls through `forward`, so the loss is computed there.
-        setattr(model, "forward", MethodType(lambda model, batch: task.loss(model, batch), model))  # noqa: B010
-        ours = [EarlyStoppingCallback(settings.patience), _Checkpoints(settings.checkpoint_steps), *callbacks]
-        super().__init__(model=model, args=args, train_dataset=rows, eval_dataset=rows, callbacks=ours)
+        settings, rows = recipe.training, task.rows
+        self._batches = LengthBatches(
+            rows.lengths,
+            settings.batch_size,
+            1.0 if recipe.prompt.with_options else settings.options_share,
+            settings.seed,
+            0.0 if settings.augment == "none" else NOISY_SHARE,
+            rank=processes.rank,
+            processes=processes.count,
+        )
+        ours = [
+            EpochOrder(self._batches),
+            StopWithoutImprovement(settings.patience),
+            Checkpoints(settings.checkpoint_steps),
+        ]
+        super().__init__(
+            model=LossModule(task.base.model, task.loss),
+            args=args,
+            train_dataset=rows,
+            eval_dataset=rows,
+            callbacks=[*ours, *callbacks],
+        )
         self.remove_callback(PrinterCallback)
         self.model_accepts_loss_kwargs = False  # the loss is a mean over one batch, so accumulation divides it
-        self._task, self._validation, self._recipe, self._progress = task, validation, recipe, progress
+        self._task, self._validation, self._recipe = task, validation, recipe
+        self._processes, self._progress = processes, progress
 
     def get_train_dataloader(self) -> DataLoader[Any]:
-        settings, rows = self._recipe.training, self._task.rows
-        share = 1.0 if self._recipe.prompt.with_options else settings.options_share
-        noisy = 0.0 if settings.augment == "none" else NOISY_SHARE
-        batches = LengthBatches(rows.lengths, settings.batch_size, share, settings.seed, noisy)
-        loader: DataLoader[Any] = DataLoader(rows, batch_sampler=batches, collate_fn=lambda rows: {"batch": rows})
-        prepared: DataLoader[Any] = self.accelerator.prepare(loader)
-        return prepared
+        """Return the batches of this process. accelerate would deal them out by itself, and lose rows at that."""
+        rows = self._task.rows
+        return DataLoader(rows, batch_sampler=self._batches, collate_fn=lambda rows: {"batch": rows})
 
     def compute_loss(self, model: Any, inputs: Mapping[str, Any], *args: Any, **kwargs: Any) -> Tensor:
+        """Return the loss of a batch."""
         loss: Tensor = model(batch=inputs["batch"])
         return loss
 
     def floating_point_ops(self, inputs: Mapping[str, Any]) -> int:
-        return 0  # the Trainer's estimate asks for padded inputs
+        """Return 0: the Trainer's estimate asks for padded inputs."""
+        return 0
 
     def evaluate(self, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Measure NLL, accuracy and macro-F1 on the validation rows, through the scoring that answers.
 
         The NLL that chooses the epoch is the one after a temperature is fitted, as it is before the model answers:
-        a later epoch that is more often right and merely overconfident is the better one.
+        a later epoch that is more often right and merely overconfident is the better one. Each process scores its part
+        of the rows; all go by what the first one measures.
         """
-        model = self.accelerator.unwrap_model(self.model)
+        model, processes = self._task.base.model, self._processes
         eager: AbstractContextManager[Any] = (
             torch.compiler.set_stance("force_eager") if self._recipe.training.compile else nullcontext()
         )
         model.eval()
         with torch.no_grad(), eager, self.compute_loss_context_manager():
             scores, truth = score_examples(
-                self._task.scorer(), self._validation, self._recipe.prompt.with_options, progress=self._progress
+                self._task.scorer(),
+                processes.share(self._validation),
+                self._recipe.prompt.with_options,
+                progress=self._progress and processes.is_first,
             )
         model.train()
-        temperature = fit_temperature(scores.log_probs, truth)
-        probabilities = apply_temperature(scores.log_probs, temperature)
-        measured = {
-            "eval_temperature": temperature,
-            "eval_nll": metrics.nll(probabilities, truth),
-            "eval_accuracy": metrics.accuracy(probabilities, truth),
-            "eval_macro_f1": metrics.macro_f1(probabilities, truth),
-        }
+        parts = processes.gather((scores.log_probs, truth))
+        log_probs, labels = (np.concatenate(part) for part in zip(*parts, strict=True))
+        temperature = fit_temperature(log_probs, labels)
+        probabilities = apply_temperature(log_probs, temperature)
+        measured = processes.broadcast(
+            {
+                "eval_temperature": temperature,
+                "eval_nll": metrics.nll(probabilities, labels),
+                "eval_accuracy": metrics.accuracy(probabilities, labels),
+                "eval_macro_f1": metrics.macro_f1(probabilities, labels),
+            }
+        )
         self.log(measured)
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, measured)
         return measured
+
+    def _save(self, output_dir: str | None = None, state_dict: Any = None) -> None:
+        """Write the trained weights of a checkpoint."""
+        if self.args.should_save:
+            folder = Path(output_dir or self.args.output_dir)
+            folder.mkdir(parents=True, exist_ok=True)
+            save_trained_weights(self._task.base.model, folder)
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        super()._save_rng_state(output_dir)
+        self._processes.gather(
+            None
+        )  # the state, by which a checkpoint counts as complete, is written after all of them
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        load_trained_weights(self._task.base.model, Path(resume_from_checkpoint))
+
+    def _load_best_model(self) -> None:
+        load_trained_weights(self._task.base.model, Path(str(self.state.best_model_checkpoint)))
 
 
 def training_arguments(
@@ -140,43 +194,3 @@ def training_arguments(
         report_to=list(report_to) or "none",
         disable_tqdm=True,  # its bar and its metrics go to standard output, which is for results
     )
-
-
-class _Checkpoints(TrainerCallback):
-    """Requests checkpoints within the epoch as well, so that a killed run loses minutes and not an epoch."""
-
-    def __init__(self, every: int) -> None:
-        self._every = every
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
-        # At the end of an epoch the Trainer saves after evaluating; a checkpoint of the same step before that would let
-        # a run that is killed in between resume without the epoch's evaluation.
-        if state.global_step % self._every == 0 and not float(state.epoch).is_integer():
-            control.should_save = True
-        return control
-
-
-class Console(TrainerCallback):
-    """Progress, and one line per epoch, on standard error."""
-
-    _bar: ProgressBar
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._bar = progress_bar("Training", state.max_steps, "steps", done=state.global_step)
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._bar.update()
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
-        if logs and "loss" in logs:
-            self._bar.set_postfix(loss=f"{logs['loss']:.3f}", refresh=False)  # a refresh would be a line in a log
-
-    def on_evaluate(self, args: Any, state: Any, control: Any, metrics: Any = None, **kwargs: Any) -> None:
-        tqdm.write(
-            f"epoch {state.epoch:.0f} of {args.num_train_epochs:.0f}: validation NLL {metrics['eval_nll']:.3f}, "
-            f"accuracy {metrics['eval_accuracy']:.3f}, macro-F1 {metrics['eval_macro_f1']:.3f}",
-            file=sys.stderr,
-        )
-
-    def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self._bar.close()

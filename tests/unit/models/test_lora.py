@@ -52,15 +52,18 @@ def test_other_kinds_of_adapters_are_refused(tiny_base: Path, folder: Path, chan
         merge_adapter(load(tiny_base), folder)
 
 
-def test_damage_is_told(tiny_base: Path, folder: Path) -> None:
+def test_damage_is_named(tiny_base: Path, folder: Path) -> None:
     file = folder / "adapter_model.safetensors"
     tensors = load_file(file)
     first = sorted(tensors)[0]
     for changed, message in [
-        ({name: tensor for name, tensor in tensors.items() if name != first}, "not made of pairs"),
+        (
+            {name: tensor for name, tensor in tensors.items() if name != first},
+            "its weights are not pairs of lora_A and lora_B",
+        ),
         ({name.replace("q_proj", "z_proj"): tensor for name, tensor in tensors.items()}, "does not fit its base"),
         ({**tensors, first: tensors[first][:, :3].contiguous()}, "does not fit its base"),
-        ({}, "not made of pairs"),
+        ({}, "its weights are not pairs of lora_A and lora_B"),
     ]:
         save_file(changed, file)
         with pytest.raises(ModelFolderError, match=message):

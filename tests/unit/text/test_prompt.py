@@ -13,7 +13,7 @@ from subjectwise.errors import BaseModelError
 from subjectwise.labels import MMLU_PRO_LABELS, LabelSet
 from subjectwise.recipe import STYLES, PromptSettings
 from subjectwise.records import Question
-from subjectwise.text.prompt import Prompt, instruction_template, question_text
+from subjectwise.text.prompt import Prompt, instruction_template
 
 SHARED = Path(os.environ.get("SUBJECTWISE_SHARED", Path(__file__).parents[4] / "shared"))
 LABELS = LabelSet(MMLU_PRO_LABELS)
@@ -67,6 +67,12 @@ def any_tokenizer(request: pytest.FixtureRequest, tokenizer: Any) -> Any:
     return makers[request.param]()
 
 
+def whole_ids(tokenizer: Any, text: str, style: str) -> list[int]:
+    """The ids that a user of `generate` would have: the tokenizer on the whole text, with its own special tokens."""
+    ids: list[int] = tokenizer(text)["input_ids"]
+    return ids[:-1] if ids[-1:] == [tokenizer.eos_token_id] and style != "chat" else ids
+
+
 @pytest.mark.parametrize("style", STYLES)
 def test_prefix_and_row_are_the_whole(any_tokenizer: Any, style: str) -> None:
     if style == "chat" and not any_tokenizer.chat_template:
@@ -74,12 +80,9 @@ def test_prefix_and_row_are_the_whole(any_tokenizer: Any, style: str) -> None:
             Prompt(any_tokenizer, LABELS, PromptSettings(style=style))
         return
     prompt = Prompt(any_tokenizer, LABELS, PromptSettings(style=style, max_tokens=4096))
-    for question in QUESTIONS:
-        for shown in (False, True):
-            # What a user of `generate` would do: the tokenizer on the whole text, with its own special tokens.
-            whole = any_tokenizer(prompt.render(question, shown))["input_ids"]
-            whole = whole[:-1] if whole[-1:] == [any_tokenizer.eos_token_id] and style != "chat" else whole
-            assert prompt.prefix_ids + prompt.encode_question(question, shown) == whole, question.text
+    shown = [*QUESTIONS, *(question.without_options() for question in QUESTIONS)]
+    for question, row in zip(shown, prompt.encode(shown), strict=True):
+        assert prompt.prefix_ids + row == whole_ids(any_tokenizer, prompt.render(question), style), question.text
 
 
 @pytest.mark.parametrize("style", STYLES)
@@ -87,13 +90,11 @@ def test_labels_continue_the_prompt(any_tokenizer: Any, style: str) -> None:
     if style == "chat" and not any_tokenizer.chat_template:
         pytest.skip("this tokenizer has no chat template")
     prompt = Prompt(any_tokenizer, LABELS, PromptSettings(style=style, max_tokens=4096))
-    for question in QUESTIONS[:20]:
-        for label in LABELS:
-            example = prompt.encode_example(question, label)
-            assert example.row_ids == prompt.encode_question(question)
-            whole = any_tokenizer(prompt.render(question) + f" {label}", add_special_tokens=False)["input_ids"]
-            start = len(prompt.prefix_ids) - len(prompt._start)
-            assert whole[start:] == example.row_ids + example.label_ids
+    questions = [question.without_options() for question in QUESTIONS[:20]]
+    for question, row in zip(questions, prompt.encode(questions), strict=True):
+        for label, ids in zip(LABELS, prompt.label_ids, strict=True):
+            whole = whole_ids(any_tokenizer, prompt.render(question) + f" {label}", style)
+            assert whole == prompt.prefix_ids + row + ids
 
 
 def test_plain_is_the_model_card_to_the_letter(tokenizer: Any) -> None:
@@ -125,14 +126,14 @@ def test_examples_of_other_labels_are_left_out() -> None:
     assert "Examples" not in instruction_template("plain", LabelSet(("refund", "delivery")))
 
 
-def test_labels_of_ones_own_are_listed_with_what_is_known_of_them() -> None:
+def test_other_labels_are_listed_with_their_descriptions_and_examples() -> None:
     labels = LabelSet(("refund", "law"), {"refund": "money {question} back"})
     template = instruction_template("plain", labels, [("Pay me {question}", "refund")], described=True)
     assert "\n- refund: money  back\n- law\n" in template and "academic" not in template
     assert "Q: Pay me \nA: refund\n" in template and template.count("{question}") == 1
 
 
-def test_chat_is_wrapped_as_the_consumers_do() -> None:
+def test_chat_is_wrapped_as_its_consumers_wrap_it() -> None:
     tokenizer = qwen3()
     prompt = Prompt(tokenizer, LABELS, PromptSettings(style="chat"))
     template = instruction_template("plain", LABELS).replace("{question}", "Why?")
@@ -150,29 +151,32 @@ def test_a_long_question_loses_its_middle_only(tokenizer: Any) -> None:
     for style in STYLES:
         prompt = Prompt(tokenizer, LABELS, PromptSettings(style=style, max_tokens=32))
         long = Question("start " + "middle " * 300 + "end")
-        row = prompt.encode_question(long)
-        free = Prompt(tokenizer, LABELS, PromptSettings(style=style, max_tokens=4096)).encode_question(long)
+        (row,) = prompt.encode([long])
+        (free,) = Prompt(tokenizer, LABELS, PromptSettings(style=style, max_tokens=4096)).encode([long])
         assert len(row) == 32
         assert row == free[:16] + free[-16:]
         suffix = prompt.render(Question("x")).rsplit("x", 1)[1]
         assert tokenizer.decode(row).endswith("end" + suffix)
-        assert prompt.encode_example(long, "law").label_ids == prompt.encode_example(Question("x"), "law").label_ids
 
 
-def test_options_stand_one_a_line(tokenizer: Any) -> None:
+def test_the_options_that_a_question_has_are_encoded(tokenizer: Any) -> None:
+    prompt = Prompt(tokenizer, LABELS, PromptSettings())
     question = Question("Which?", ("red", "blue"))
-    assert question_text(question, True) == "Which?\n- red\n- blue"
-    assert question_text(question, False) == question_text(Question("Which?"), True) == "Which?"
-    shown = Prompt(tokenizer, LABELS, PromptSettings(with_options=True))
-    assert shown.encode_question(question) == shown.encode_question(Question("Which?\n- red\n- blue"))
-    assert shown.encode_question(question, with_options=False) == shown.encode_question(Question("Which?"))
+    whole, text = prompt.encode([question, question.without_options()])
+    assert whole == prompt.encode([Question("Which?\n- red\n- blue")])[0]
+    assert text == prompt.encode([Question("Which?")])[0] != whole
+    assert prompt.encode([]) == []
 
 
-def test_capitals_throughout_are_read_in_lower_case() -> None:
-    assert question_text(Question("WHAT IS A TORT?"), False) == "what is a tort?"
-    assert (
-        question_text(Question("WHICH ONE IS IT?", ("a", "ONE OF TWO TORTS")), True)
-        == "which one is it?\n- a\n- one of two torts"
+def test_the_corrected_question_is_encoded_with_its_options_as_they_are(tokenizer: Any) -> None:
+    labels = LabelSet(("law", "physics"))
+    plain, correcting = (
+        Prompt(tokenizer, labels, PromptSettings(spelling=spelling), words={}) for spelling in ("none", "en")
     )
-    for text in ("DNA", "NASA OR ESA?", "What is DNA made of?", "光速是 什么 呢 吗"):
-        assert question_text(Question(text), False) == text
+    typed, meant = Question("What is the enrgy?", ("enrgy",)), Question("What is the energy?", ("enrgy",))
+    for first, second in ((typed, meant), (typed.without_options(), meant.without_options())):
+        assert correcting.encode([first]) == plain.encode([second])
+        assert correcting.render(first) == plain.render(second)
+        assert plain.encode([first]) != plain.encode([second])
+    assert "spelling" not in plain.settings.to_dict()  # older versions read the folder
+    assert correcting.settings.to_dict()["spelling"] == "en"

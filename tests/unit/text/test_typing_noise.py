@@ -1,3 +1,5 @@
+"""Typing noise is seeded, has the rate that was requested, and leaves options as they are."""
+
 from __future__ import annotations
 
 import numpy as np
@@ -27,8 +29,8 @@ def test_typos_hit_letters_alone() -> None:
     assert add_typos(TEXT, 1.0, np.random.default_rng(0)) != TEXT
 
 
-def test_the_share_of_mistyped_letters_is_the_level() -> None:
-    single = "a " * 5000  # letters alone: nothing to change places with, so each hit changes its own place
+def test_the_rate_of_mistyped_letters_is_the_level() -> None:
+    single = "a " * 5000  # single letters, which cannot be swapped, so each hit changes one word
     words = add_typos(single, 0.05, np.random.default_rng(1)).split(" ")
     assert sum(word != "a" for word in words[:-1]) / 5000 == pytest.approx(0.05, abs=0.01)
 
@@ -46,14 +48,18 @@ def test_what_each_kind_does() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "level", "part"),
-    [("noise", "0.1", "no kind of noise"), ("typos", "much", "share from 0 to 1"), ("case", "odd", "lower or upper")],
+    [
+        ("noise", "0.1", "Unknown noise 'noise'; choose one of typos"),
+        ("typos", "much", "must be a rate from 0 to 1"),
+        ("case", "odd", "must be lower or upper"),
+    ],
 )
 def test_unknown_noise_is_refused(kind: str, level: str, part: str) -> None:
     with pytest.raises(DataError, match=part):
         perturb_questions([Question("a")], kind, level)
 
 
-def test_what_training_shows_is_drawn_by_its_generator() -> None:
+def test_augmentation_depends_on_its_generator_alone() -> None:
     drawn = [augmented(TEXT, "noise", np.random.default_rng([1, number])) for number in range(200)]
     assert drawn == [augmented(TEXT, "noise", np.random.default_rng([1, number])) for number in range(200)]
     assert {TEXT.upper(), TEXT.lower()} < set(drawn) and len(set(drawn)) > 100

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +10,11 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from helpers.commands import run_command
+from helpers.folders import copy_folder, edit
+from helpers.training import CPU
 from subjectwise.data.split import open_split
-from subjectwise.errors import ModelFolderError
-from subjectwise.models.devices import Compute
+from subjectwise.errors import ModelFolderError, OutputError
 from subjectwise.models.lora import merge_adapter, read_adapter
 from subjectwise.training.average import average
 from subjectwise.training.train import train
@@ -25,7 +24,7 @@ from subjectwise.training.train import train
 def other(tmp_path_factory: pytest.TempPathFactory, tiny_recipe: Any, split_folder: Path) -> Path:
     folder = tmp_path_factory.mktemp("other") / "model"
     recipe = tiny_recipe.with_settings(["training.seed=7", "training.epochs=3"])
-    train(recipe, open_split(split_folder), folder, compute=Compute("cpu", "float32"), progress=False)
+    train(recipe, open_split(split_folder), folder, compute=CPU, progress=False)
     return folder
 
 
@@ -39,9 +38,7 @@ def added(base: Path, folder: Path) -> dict[str, torch.Tensor]:
 def test_it_is_the_mean_of_the_products(
     tiny_base: Path, tiny_model: Path, other: Path, split_folder: Path, tmp_path: Path
 ) -> None:
-    config = average(
-        [tiny_model, other], open_split(split_folder), tmp_path / "mean", rank=32, device="cpu", dtype="float32"
-    )
+    config = average([tiny_model, other], open_split(split_folder), tmp_path / "mean", rank=32, compute=CPU)
     mine, first, second = (added(tiny_base, folder) for folder in (tmp_path / "mean", tiny_model, other))
     largest = max(float(weight.abs().max()) for weight in first.values())
     for name, weight in mine.items():
@@ -54,25 +51,21 @@ def test_it_is_the_mean_of_the_products(
     assert config.results["kept"] == pytest.approx(1)
 
 
-def test_the_rank_is_what_the_files_hold(
-    tiny_base: Path, tiny_model: Path, other: Path, split_folder: Path, tmp_path: Path
-) -> None:
+def test_the_rank_is_that_of_the_files(tiny_model: Path, other: Path, split_folder: Path, tmp_path: Path) -> None:
     data = open_split(split_folder)
-    small = average([tiny_model, other], data, tmp_path / "small", rank=2, device="cpu", dtype="float32")
+    small = average([tiny_model, other], data, tmp_path / "small", rank=2, compute=CPU)
     assert 0.1 < small.results["kept"] < 1
-    large = average([tiny_model, other], data, tmp_path / "large", rank=40, device="cpu", dtype="float32")
+    large = average([tiny_model, other], data, tmp_path / "large", rank=40, compute=CPU)
     assert large.results["kept"] == pytest.approx(1)
     for folder, rank in ((tmp_path / "small", 2), (tmp_path / "large", 40)):
         for a, b in read_adapter(folder).factors.values():
             assert a.shape[0] == b.shape[1] == rank
 
 
-def test_a_mean_stands_for_the_runs_behind_it(
-    tiny_model: Path, other: Path, split_folder: Path, tmp_path: Path
-) -> None:
+def test_a_mean_counts_as_the_runs_behind_it(tiny_model: Path, other: Path, split_folder: Path, tmp_path: Path) -> None:
     data, mean = open_split(split_folder), tmp_path / "mean"
-    average([tiny_model, other], data, mean, rank=32, device="cpu", dtype="float32")
-    config = average([mean, mean, other], data, tmp_path / "of-means", rank=32, device="cpu", dtype="float32")
+    average([tiny_model, other], data, mean, rank=32, compute=CPU)
+    config = average([mean, mean, other], data, tmp_path / "of-means", rank=32, compute=CPU)
     runs = config.results["average_of"]
     assert [run["times"] for run in runs] == [1, 2]
     assert [run["recipe"]["training"]["seed"] for run in runs] == [42, 7]
@@ -83,30 +76,30 @@ def test_a_mean_stands_for_the_runs_behind_it(
 def test_an_adapter_of_another_kind_is_refused(
     tiny_model: Path, other: Path, split_folder: Path, tmp_path: Path
 ) -> None:
-    changed = Path(shutil.copytree(other, tmp_path / "changed"))
-    file = changed / "adapter_config.json"
-    file.write_text(json.dumps({**json.loads(file.read_text()), "use_rslora": True}))
+    changed = copy_folder(other, tmp_path / "changed")
+    edit(changed / "adapter_config.json", use_rslora=True)
     with pytest.raises(ModelFolderError, match="not plain LoRA"):
         average([tiny_model, changed], open_split(split_folder), tmp_path / "x")
     assert not (tmp_path / "x").exists()
 
 
-def test_the_command_and_what_does_not_belong_together(
+def test_folders_that_do_not_belong_together_are_refused(
     tiny_model: Path, other: Path, split_folder: Path, tmp_path: Path
 ) -> None:
-    data, output = open_split(split_folder), tmp_path / "mean"
-    command = [sys.executable, "-m", "subjectwise.cli.app", "average", tiny_model, other, "--data", split_folder]
-    found = subprocess.run([*map(str, command), "--output", str(output), "--json"], capture_output=True, text=True)
-    assert found.returncode == 0, found.stderr
-    assert json.loads(found.stdout)["folder"] == str(output)
-    with pytest.raises(ModelFolderError, match="two models"):
+    data = open_split(split_folder)
+    with pytest.raises(ModelFolderError, match="Cannot average fewer than two models"):
         average([tiny_model], data, tmp_path / "x")
-    file = other / "subjectwise.json"
-    kept = file.read_text()
-    try:
-        file.write_text(json.dumps({**json.loads(kept), "manifest_sha256": "another"}))
-        with pytest.raises(ModelFolderError, match="differ in manifest_sha256"):
-            average([tiny_model, other], data, tmp_path / "x")
-    finally:
-        file.write_text(kept)
+    changed = copy_folder(other, tmp_path / "changed")
+    edit(changed / "subjectwise.json", manifest_sha256="another")
+    with pytest.raises(ModelFolderError, match="differ in manifest_sha256"):
+        average([tiny_model, changed], data, tmp_path / "x")
+    with pytest.raises(OutputError, match="already exists"):
+        average([tiny_model, other], data, changed)
     assert not (tmp_path / "x").exists()
+
+
+def test_the_command(tiny_model: Path, other: Path, split_folder: Path, tmp_path: Path) -> None:
+    output = tmp_path / "mean"
+    finished = run_command("average", tiny_model, other, "--data", split_folder, "--output", output, "--json")
+    assert finished.returncode == 0, finished.stderr
+    assert json.loads(finished.stdout)["folder"] == str(output)

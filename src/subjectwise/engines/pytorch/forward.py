@@ -14,13 +14,10 @@ from torch import Tensor
 
 from subjectwise.engines.label_trie import NO_TREE, TokenTree
 from subjectwise.engines.pytorch.attention import GROUPED, LONG, Packing
-from subjectwise.engines.pytorch.onednn import limit_caches
 from subjectwise.types import LanguageModel
 
 if TYPE_CHECKING:
     from transformers.cache_utils import DynamicCache
-
-limit_caches()
 
 # Below this many tokens a prefix costs less to read with every row than to cache.
 SHORT_PREFIX = 16

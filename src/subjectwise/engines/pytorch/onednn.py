@@ -2,6 +2,9 @@
 
 oneDNN, and PyTorch's bridge to it, keep what they prepared for matrix products of up to 1,024 shapes. Questions come in
 ever new shapes, for which a server would grow by a sixth; one forward pass needs about twenty.
+
+The limits are environment variables of the whole process. The command sets them when it starts, and `load_base` before
+it loads a model; importing the package sets none. A value that the user has set stays.
 """
 
 from __future__ import annotations

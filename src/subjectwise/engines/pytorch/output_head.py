@@ -30,8 +30,8 @@ class OutputHead:
         self._bias = head.bias
         self._cap = getattr(inner.config, "final_logit_softcapping", None)  # Gemma 2
 
-    def logits(self, hidden: Tensor, tokens: Sequence[int] | None = None) -> Tensor:
-        """Return float32 logits of `tokens`, or of the whole vocabulary.
+    def logits(self, hidden: Tensor, tokens: Sequence[int]) -> Tensor:
+        """Return float32 logits of `tokens`.
 
         Args:
             hidden: [..., hidden].
@@ -40,9 +40,29 @@ class OutputHead:
         Returns:
             [..., tokens].
         """
-        chosen = slice(None) if tokens is None else list(tokens)
+        chosen = list(tokens)
         weight, bias = self._weight[chosen].float(), None if self._bias is None else self._bias[chosen].float()
         return self._capped(_product(hidden, weight, bias))
+
+    def vocabulary_logits(self, hidden: Tensor, exact: Sequence[Sequence[int]] = ()) -> Tensor:
+        """Return float32 logits of the whole vocabulary, from a product in the weights' dtype: they are not copied.
+
+        Args:
+            hidden: [positions, hidden].
+            exact: for each position the tokens whose logits are computed in float32; empty for none.
+
+        Returns:
+            [positions, vocabulary].
+        """
+        logits = self._capped(_product(hidden, self._weight, self._bias).float())
+        if self._weight.dtype == torch.float32 or not exact:
+            return logits
+        rows = torch.tensor([row for row, tokens in enumerate(exact) for _ in tokens], device=hidden.device)
+        columns = torch.tensor([token for tokens in exact for token in tokens], device=hidden.device)
+        chosen = (hidden[rows].float() * self._weight[columns].float()).sum(dim=-1)  # [exact tokens]
+        if self._bias is not None:
+            chosen = chosen + self._bias[columns].float()
+        return logits.index_put((rows, columns), self._capped(chosen))
 
     def log_probs(self, states: HiddenStates, wanted: Sequence[Sequence[int]]) -> list[FloatArray]:
         """Return log-probabilities of the `wanted` tokens after the rows, then after each token of the tree.
@@ -83,7 +103,8 @@ def check_head(model: LanguageModel) -> None:
     tokens = torch.tensor([[1, 2, 3]], device=model.device)
     with torch.inference_mode():
         expected = model(input_ids=tokens).logits[0, -1].float()
-        logits = OutputHead(model).logits(decoder_of(model)(input_ids=tokens).last_hidden_state[0, -1])
+        hidden = decoder_of(model)(input_ids=tokens).last_hidden_state[0, -1:]
+        logits = OutputHead(model).vocabulary_logits(hidden)[0]
     if not torch.allclose(logits, expected, rtol=0.05, atol=0.05 * float(expected.abs().max()) + 1e-6):
         raise BaseModelError(
             f"Cannot score with {type(model).__name__}: it changes its logits after the output head. Use another base."

@@ -11,21 +11,17 @@ from collections.abc import Callable
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from subjectwise.serving.access_log import LOGGER, REQUEST
 from subjectwise.serving.error_responses import REQUEST_ID, Failed, refusal_response
 from subjectwise.serving.prometheus import Metrics
 
-_log = logging.getLogger("subjectwise.serving")
+_log = logging.getLogger(LOGGER)
 
 _VALID_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
-_PAGE_POLICY = (
+_CONTENT_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
     "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
-# FastAPI's documentation page loads Swagger UI from this host, and starts it by an inline script.
-_DOCS_POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline' https://cdn.jsdelivr.net; style-src https://cdn.jsdelivr.net; "
-    "img-src https://fastapi.tiangolo.com data:; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 
 
@@ -35,7 +31,13 @@ def log_fields(scope: Scope, **fields: object) -> None:
 
 
 class RequestIdMiddleware:
-    """Outermost: assigns a request id, counts and logs the request, and answers what nothing else has caught."""
+    """Assigns a request id, counts and logs the request, and answers what nothing else has caught. The outermost.
+
+    Args:
+        app: answers the request.
+        metrics: count it.
+        stopping: returns whether the server is about to end.
+    """
 
     def __init__(self, app: ASGIApp, metrics: Metrics, stopping: Callable[[], bool]) -> None:
         self.app = app
@@ -43,6 +45,7 @@ class RequestIdMiddleware:
         self.stopping = stopping
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -50,7 +53,7 @@ class RequestIdMiddleware:
         request_id = sent if _VALID_ID.fullmatch(sent) else uuid.uuid4().hex
         scope.setdefault("state", {})["request_id"] = request_id
         started = time.perf_counter()
-        status = 0
+        method, status = scope["method"], 0
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
@@ -60,9 +63,9 @@ class RequestIdMiddleware:
                 headers[REQUEST_ID] = request_id
                 headers["X-Content-Type-Options"] = "nosniff"
                 headers["Referrer-Policy"] = "no-referrer"
-                headers["Content-Security-Policy"] = _DOCS_POLICY if scope["path"] == "/docs" else _PAGE_POLICY
+                headers["Content-Security-Policy"] = _CONTENT_POLICY
                 headers.setdefault("Cache-Control", "no-store")
-                # Else the client sends its next request into a connection that is about to close.
+                # Otherwise the client sends its next request into a connection that is about to close.
                 if self.stopping():
                     headers["Connection"] = "close"
             await send(message)
@@ -75,16 +78,16 @@ class RequestIdMiddleware:
                 response = refusal_response(Failed("Internal error; the log has the cause."), scope)
                 await response(scope, receive, send_with_headers)
         finally:
-            # The path as it is declared: invented paths would grow the log and the counters.
+            # The path as it is declared: made-up paths would add counters without end.
             route = getattr(scope.get("route"), "path", "") or "unknown"
             seconds = time.perf_counter() - started
             self.metrics.request(route, status, seconds)
             fields = {
                 "request_id": request_id,
-                "method": scope["method"],
+                "method": method,
                 "route": route,
                 "status": status,
                 "milliseconds": round(seconds * 1000, 1),
                 **scope["state"].get("fields", {}),
             }
-            _log.info("request", extra={"fields": fields})
+            _log.info(REQUEST, extra={"fields": fields})

@@ -1,4 +1,4 @@
-// The page: asks the service that it comes from, and shows what it says. Knows /v1/classify and /v1/model.
+// The page: asks the service that it comes from and shows the answers. Knows /v1/classify and /v1/model.
 
 import { csvLine, parseCsv } from "./csv.js";
 
@@ -29,7 +29,7 @@ function element(name, properties = {}, ...children) {
   return made;
 }
 
-// Answers as the service gives them; an error is the sentence that it says. A full queue is asked again.
+// Returns the answer of the service; throws the sentence of its error. Asks a full queue again.
 async function ask(path, body, signal) {
   const headers = { "Content-Type": "application/json" };
   if ($("key").value) headers.Authorization = `Bearer ${$("key").value}`;
@@ -92,7 +92,7 @@ function showAnswer() {
   $("verdict").textContent = abstains ? `Abstains: ${ranked[0][0]} has only ${percent(ranked[0][1])}` : `${ranked[0][0]}, ${percent(ranked[0][1])}`;
   const foreign = latest.label_mass !== null && latest.label_mass < 0.5;
   $("doubt").hidden = !foreign;
-  $("doubt").textContent = foreign ? "This may be no question of any of these subjects." : "";
+  $("doubt").textContent = foreign ? "This question may not belong to any of these subjects." : "";
   $("bars").replaceChildren(...ranked.slice(0, shownAll ? ranked.length : SHOWN).map(([label, score]) => {
     const fill = element("div", { className: "fill" });
     fill.style.width = `${100 * score}%`;
@@ -114,22 +114,22 @@ function showAnswer() {
 function showReason(found, body) {
   if (!found) return;
   explained = body;
-  $("write").hidden = false;
+  $("write").hidden = !facts?.sentences;
   $("sentence").hidden = $("sentence-note").hidden = true;
-  // Places in the text are counted in whole characters.
+  // Positions in the text are counted in whole characters.
   const letters = Array.from(found.question);
   const pieces = [];
-  let place = 0;
+  let position = 0;
   for (const item of found.evidence.filter((one) => one.option === undefined)) {
-    pieces.push(letters.slice(place, item.start).join(""));
+    pieces.push(letters.slice(position, item.start).join(""));
     const words = letters.slice(item.start, item.end).join("");
     const strength = Math.abs(item.weight);
     const side = item.weight > 0 ? "for" : "against";
     const title = `${item.weight > 0 ? "+" : ""}${item.weight.toFixed(1)} for ${found.label}, ${item.runner_up_weight.toFixed(1)} for ${found.runner_up}`;
     pieces.push(strength < SLIGHT ? words : element("mark", { className: strength < STRONG ? side : `${side} strong`, title, textContent: words }));
-    place = item.end;
+    position = item.end;
   }
-  pieces.push(letters.slice(place).join(""));
+  pieces.push(letters.slice(position).join(""));
   $("marked").replaceChildren(...pieces);
   $("rather").textContent = `Why ${found.label} rather than ${found.runner_up}`;
   $("for-name").textContent = `For ${found.label}`;
@@ -144,7 +144,7 @@ function showReason(found, body) {
 async function writeSentence() {
   const body = explained, own = asked;
   $("write").disabled = true;
-  $("write").textContent = "It is writing …";
+  $("write").textContent = "Writing …";
   try {
     const found = (await ask("v1/classify", { ...body, explain: true, sentence: true })).results[0];
     if (own !== asked) return;
@@ -155,7 +155,7 @@ async function writeSentence() {
     if (own === asked) say(error.message);
   } finally {
     $("write").disabled = false;
-    $("write").textContent = "And in a sentence";
+    $("write").textContent = "In a sentence";
   }
 }
 
@@ -169,7 +169,7 @@ async function openFile(file) {
   $("progress").hidden = true;
   try {
     const rows = parseCsv(await file.text());
-    if (rows.length < 2) throw new Error("This file has no rows under its first line.");
+    if (rows.length < 2) throw new Error("This file has no rows below its first line.");
     table = { name: file.name.replace(/\.csv$/i, ""), head: rows[0], rows: rows.slice(1) };
   } catch (error) {
     table = null;
@@ -178,7 +178,7 @@ async function openFile(file) {
     return;
   }
   const usual = table.head.findIndex((name) => /^(question|text|prompt|query|input)s?$/i.test(name.trim()));
-  $("column").replaceChildren(...table.head.map((name, place) => element("option", { value: place, textContent: name || `column ${place + 1}`, selected: place === Math.max(usual, 0) })));
+  $("column").replaceChildren(...table.head.map((name, index) => element("option", { value: index, textContent: name || `column ${index + 1}`, selected: index === Math.max(usual, 0) })));
   $("file-controls").hidden = false;
   $("file-state").textContent = `${file.name}: ${table.rows.length.toLocaleString("en")} rows.`;
   $("run").focus();
@@ -219,13 +219,13 @@ async function runFile() {
   }
 }
 
-// The lines of some rows. Where one of them cannot be read, each is asked on its own, and that one says why.
+// Returns one line per row. If one of them cannot be read, each is asked on its own, and that one says why.
 async function answerRows(rows, column, minimum) {
   const send = (some) => ask("v1/classify", { questions: some.map((row) => row[column] ?? ""), min_confidence: minimum, top_k: 1 }, stopper.signal);
   const line = (row, found, note) => csvLine([...row, found?.label ?? "", found ? found.score : "", found ? found.best_label ?? found.label : "", note]);
   try {
     const { results } = await send(rows);
-    return rows.map((row, place) => line(row, results[place], ""));
+    return rows.map((row, index) => line(row, results[index], ""));
   } catch (error) {
     if (error.name === "AbortError" || /reached/.test(error.message)) throw error;
     if (rows.length === 1) return [line(rows[0], null, error.message)];
@@ -256,8 +256,8 @@ function showModel() {
   for (const [target, threshold] of Object.entries(facts.thresholds)) {
     $("thresholds").append(element("option", { value: Math.ceil(100 * threshold), label: `${percent(Number(target), 0)} right` }));
   }
-  const known = Object.entries(facts.thresholds).map(([target, threshold]) => `${percent(Number(target), 0)} of its answers were right from a probability of ${percent(threshold, 0)} on`);
-  $("limits").textContent = known.length ? `On its validation rows ${known.join(", and ")}. Another kind of question may fare worse.` : "";
+  const known = Object.entries(facts.thresholds).map(([target, threshold]) => `${percent(Number(target), 0)} of its answers were right at a probability of ${percent(threshold, 0)} or more`);
+  $("limits").textContent = known.length ? `On its validation rows ${known.join(", and ")}. Other kinds of questions may do worse.` : "";
 }
 
 function drawReliability(bins) {

@@ -1,0 +1,1 @@
+"""The HTTP contracts, one file each, and the page."""

@@ -1,17 +1,19 @@
-"""The page at `/` and its files. Knows one folder."""
+"""The page at `/`, its files, and the documentation at `/docs`. Knows one folder."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from fastapi import APIRouter, FastAPI
-from starlette.responses import FileResponse, RedirectResponse, Response
+from starlette.requests import Request
+from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
 
-FOLDER = Path(__file__).parents[1] / "page"
-_INDEX, _ICON = FOLDER / "index.html", FOLDER / "favicon.svg"
+from subjectwise.serving.api_description import documentation_page
 
-_PLAIN_ICON = (
+FOLDER = Path(__file__).parents[1] / "page"
+
+_ICON = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 16 16"><rect width="16" height="16" rx="3" fill="#345"/>'
     '<path d="M3 4h10M3 8h7M3 12h4" stroke="#fff" stroke-width="2"/></svg>'
 )
@@ -19,20 +21,27 @@ _PLAIN_ICON = (
 router = APIRouter(include_in_schema=False)
 
 
+@router.get("/docs")
+async def docs(request: Request) -> Response:
+    """Return the description of the contracts as a page."""
+    return HTMLResponse(documentation_page(request.app.openapi()))
+
+
 @router.get("/")
 async def index() -> Response:
-    return FileResponse(_INDEX) if _INDEX.is_file() else RedirectResponse("docs")
+    """Return the page; without it, the way to the documentation."""
+    page = FOLDER / "index.html"
+    return FileResponse(page) if page.is_file() else RedirectResponse("docs")
 
 
 @router.get("/favicon.ico")
 async def favicon() -> Response:
-    if _ICON.is_file():
-        return FileResponse(_ICON)
-    return Response(_PLAIN_ICON, media_type="image/svg+xml")
+    """Return the icon of the page."""
+    return Response(_ICON, media_type="image/svg+xml")
 
 
 def add_page(app: FastAPI) -> None:
-    """The page, and its files under `/page/`."""
+    """Add the page, and its files under `/page/`."""
     app.include_router(router)
     if FOLDER.is_dir():
         app.mount("/page", StaticFiles(directory=FOLDER), name="page")

@@ -1,0 +1,115 @@
+"""Answers made of scored rows: the prediction's fields and every other column of the row. Knows no file."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from subjectwise.bulk.score_rows import ScoredRow, chunks
+from subjectwise.data.cell_values import read_question
+from subjectwise.records import Decision, Prediction, Scored
+from subjectwise.statistics.calibration import correct_prior
+from subjectwise.statistics.thresholds import decide
+from subjectwise.types import FloatArray, Row
+
+# The keys of an answer, in their order.
+ANSWER_KEYS = (
+    "question",
+    "label",
+    "score",
+    "scores",
+    "label_mass",
+    "best_label",
+    "labels",
+    "entropy",
+    "truncated",
+    "error",
+    "explanation",
+)
+
+# Such a column of the input gets one more `input_`, so that an answer hides none, however often it is classified again.
+_TAKEN = re.compile(f"(input_)*({'|'.join(ANSWER_KEYS)})")
+
+
+@dataclass(frozen=True)
+class Answering:
+    """What makes answers of scored rows.
+
+    Attributes:
+        labels: of the model, in the order of the probabilities.
+        question_column: of the input.
+        decision: when to abstain, and whether to give several labels.
+        explain: whether answers have explanations.
+    """
+
+    labels: tuple[str, ...]
+    question_column: str
+    decision: Decision
+    explain: bool = False
+
+    def answers(self, rows: Sequence[ScoredRow], corrected: FloatArray | None = None) -> list[Row]:
+        """Return the answers to `rows`, in their order.
+
+        Args:
+            rows: scored.
+            corrected: probabilities in place of the rows' own, [rows that have some, labels].
+        """
+        answered = [row for row in rows if not row.error]
+        masses = [row.label_mass for row in answered]
+        scored = Scored(
+            probability_rows(answered, len(self.labels)) if corrected is None else corrected,
+            None if None in masses else np.array(masses, dtype=np.float64),
+            np.array([row.truncated for row in answered], dtype=np.bool_),
+        )
+        questions = [read_question(row.cells[self.question_column]) for row in answered]
+        predictions = iter(decide(questions, scored, self.labels, self.decision))
+        return [self._error(row) if row.error else self._answer(row, next(predictions)) for row in rows]
+
+    def header(self, columns: Sequence[str]) -> list[str]:
+        """Return the columns of answers to rows with `columns`, where there is no row to tell them by."""
+        requested = {"best_label": self.decision.min_confidence > 0, "explanation": self.explain}
+        requested |= dict.fromkeys(("labels", "entropy"), self.decision.multi_label)
+        requested |= dict.fromkeys(("truncated", "error"), False)
+        others = [kept_name(name) for name in columns if name != self.question_column]
+        return [key for key in ANSWER_KEYS if requested.get(key, True)] + others
+
+    def _answer(self, row: ScoredRow, prediction: Prediction) -> Row:
+        explanation = {"explanation": row.explanation} if self.explain else {}
+        answer = {**prediction.to_dict(), "question": row.cells[self.question_column], **explanation}
+        return answer | self._others(row)
+
+    def _error(self, row: ScoredRow) -> Row:
+        unanswered = dict.fromkeys(("label", "score", "scores", "label_mass"))
+        answer = {"question": row.cells.get(self.question_column), **unanswered, "error": row.error}
+        return answer | self._others(row)
+
+    def _others(self, row: ScoredRow) -> Row:
+        return {kept_name(name): value for name, value in row.cells.items() if name != self.question_column}
+
+
+def kept_name(name: str) -> str:
+    """Return the name under which an answer keeps a column of the input."""
+    return f"input_{name}" if _TAKEN.fullmatch(name) else name
+
+
+def probability_rows(rows: Sequence[ScoredRow], labels: int) -> FloatArray:
+    """Return the probabilities of rows that have some, [rows, labels]."""
+    return np.array([row.probabilities for row in rows], dtype=np.float64).reshape(-1, labels)
+
+
+def correct_rows(rows: Iterator[ScoredRow], how: str, prior: Sequence[float], labels: int) -> FloatArray:
+    """Return the corrected probabilities of all rows that have some, [rows, labels]: 8 bytes each.
+
+    Raises:
+        DataError: as for `correct_prior`, of which a single row is one.
+    """
+    parts = [probability_rows([row for row in chunk if not row.error], labels) for chunk in chunks(rows)]
+    return correct_prior(np.concatenate([np.zeros((0, labels)), *parts]), how, prior)
+
+
+def check_correction(how: str, prior: Sequence[float], labels: int) -> None:
+    """Raise DataError where `correct_prior` would do so for many rows, before they are scored."""
+    correct_prior(np.full((2, labels), 1 / labels), how, prior)

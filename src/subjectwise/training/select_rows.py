@@ -1,0 +1,38 @@
+"""Which rows a run trains on beside its split, and which of its validation rows choose the epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from subjectwise.data.near_duplicates import near_duplicate_groups
+from subjectwise.data.split import SplitFolder
+from subjectwise.errors import DataError
+from subjectwise.recipe import TrainingSettings
+from subjectwise.records import Example
+
+
+def without_near_duplicates(also: Sequence[Example], data: SplitFolder) -> list[Example]:
+    """Return the rows that are not near-duplicates of validation or test rows.
+
+    Raises:
+        DataError: a row's label is not one of the split's.
+    """
+    for row in also:
+        if row.label not in data.labels:
+            raise DataError(f"Row {row.row_id} of --also has label {row.label!r}, which is not a label of {data.path}.")
+    if not also:
+        return []
+    kept = [row.question.text for split in ("validation", "test") for row in data.examples(split)]
+    groups = near_duplicate_groups([*kept, *(row.question.text for row in also)])
+    known = set(groups[: len(kept)].tolist())
+    return [row for row, group in zip(also, groups[len(kept) :].tolist(), strict=True) if group not in known]
+
+
+def draw_validation(validation: Sequence[Example], settings: TrainingSettings) -> list[Example]:
+    """Return the validation rows that choose the epoch: all, or as many as the settings say, drawn with the seed."""
+    if not settings.validation_rows or settings.validation_rows >= len(validation):
+        return list(validation)
+    drawn = np.random.default_rng(settings.seed).permutation(len(validation))[: settings.validation_rows]
+    return [validation[i] for i in sorted(drawn)]

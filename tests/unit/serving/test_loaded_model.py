@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from helpers.serving import FakeClassifier, WritingClassifier
+from subjectwise.classifier import Classifier
+from subjectwise.data.split import open_split
+from subjectwise.errors import SubjectwiseError
+from subjectwise.labels import LabelSet
+from subjectwise.models.devices import Compute
+from subjectwise.predictors import fit_baseline
+from subjectwise.serving.loaded_model import LoadedModel, describe, load_model
+
+CPU = Compute("cpu", "float32")
+
+
+def test_a_trained_model_tells_what_it_is(loaded: LoadedModel, tiny_model: Path) -> None:
+    classifier = loaded.classifier
+    assert isinstance(classifier, Classifier) and classifier.config is not None
+    assert (loaded.name, loaded.version) == ("tiny", classifier.weights_sha256[:12])
+    assert [row["label"] for row in loaded.facts["labels"]] == list(loaded.labels)
+    assert loaded.facts["temperature"] == classifier.temperature
+    assert loaded.facts["measured"]["validation"]["rows"] > 0
+    assert loaded.max_tokens == classifier.config.prompt.max_tokens
+    assert str(tiny_model.parent) not in json.dumps(loaded.facts)
+
+
+@pytest.mark.parametrize("dtype", ["auto", "bfloat16"])
+def test_the_precision_is_the_one_that_was_chosen(loaded: LoadedModel, dtype: str) -> None:
+    chosen = describe(loaded.classifier, "tiny", compute=Compute("cpu", dtype)).dtype
+    assert chosen in (("float32", "bfloat16") if dtype == "auto" else (dtype,))
+
+
+def test_a_classifier_without_a_folder_has_no_version() -> None:
+    fake = FakeClassifier()
+    fake.weights_sha256 = ""
+    model = describe(fake, "fake")
+    assert (model.version, model.max_tokens, model.facts["base"]) == ("", 0, None)
+
+
+def test_the_sentence_writer_is_loaded_at_once_where_sentences_are_allowed() -> None:
+    writing = WritingClassifier()
+    assert not describe(writing, "fake").writes_sentences and writing.loads == 0
+    model = describe(writing, "fake", sentences=True)
+    assert model.writes_sentences and model.facts["sentences"] and writing.loads == 1
+    with pytest.raises(SubjectwiseError, match=r"The base in .* cannot write"):
+        describe(FakeClassifier(), "fake", sentences=True)
+
+
+def test_a_baseline_writes_no_sentences(split_folder: Path) -> None:
+    baseline = fit_baseline("majority", open_split(split_folder))
+    with pytest.raises(SubjectwiseError, match="majority writes no sentences; leave out --sentences"):
+        describe(baseline, "majority", sentences=True)
+
+
+def test_a_name_has_no_path_of_this_machine(tiny_base: Path) -> None:
+    own = LabelSet(("refund", "delivery"))
+    model = load_model(f"zero-shot:{tiny_base}", own, compute=CPU)
+    assert model.name == f"zero-shot:{tiny_base.name}" and model.labels == own
+
+
+def test_a_model_of_other_labels_is_refused(tiny_model: Path) -> None:
+    with pytest.raises(SubjectwiseError, match="trained on other labels"):
+        load_model(str(tiny_model), LabelSet(("refund", "delivery")), compute=CPU)
