@@ -36,7 +36,7 @@ _METRICS = {
 _KINDS = {
     "none": "a LoRA adapter",
     "lora": "a classification head with a LoRA adapter",
-    "full": "a classification head, all weights trained,",
+    "full": "a classification head, trained with all weights,",
     "frozen": "a classification head",
 }
 
