@@ -117,7 +117,7 @@ def test_the_card_of_a_mean_has_every_run(folder: Path) -> None:
     results = {**config.results, "rank": 18, "average_of": runs}
     text = render_card(replace(config, results=results))
     for part in (
-        "mean of 2 training runs, reduced to rank 18", "Run 1, weighted 2 times:", "Run 2:", "a" * 64,
+        "mean of 2 training runs, reduced to rank 18", "Run 1, counted 2 times:", "Run 2:", "a" * 64,
         "1,234 rows of another file", "train run-2.yaml --data split --from MODEL --also FILE --output run-2",
         "subjectwise average run-1 run-1 run-2 --data split --rank 18 --output model", "with `run-2.yaml`:",
     ):  # fmt: skip
