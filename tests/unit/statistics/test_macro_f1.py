@@ -60,8 +60,8 @@ def test_the_intervals_cover(shares: Sequence[float], accuracy: float, rows: int
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("rows", [40, 126, 400, 2400])
-@pytest.mark.parametrize("accuracy", [0.6, 0.8, 0.95])
+@pytest.mark.parametrize("rows", [40, 126, 400])
+@pytest.mark.parametrize("accuracy", [0.6, 0.95])
 @pytest.mark.parametrize("shares", [EVEN, RARE, [0.4, 0.3, 0.2, 0.08, 0.02], [0.25] * 4, [0.9, 0.1]])
 def test_the_intervals_cover_at_least_93_of_100(shares: Sequence[float], accuracy: float, rows: int) -> None:
     if rows < 2.8 * len(shares):

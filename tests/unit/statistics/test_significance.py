@@ -69,7 +69,7 @@ def test_intervals_cover(rows: int, classes: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("rows", "classes"), [(40, 4), (126, 14), (400, 14), (2400, 14)])
+@pytest.mark.parametrize(("rows", "classes"), [(40, 4), (126, 14), (400, 14)])
 def test_intervals_cover_at_least_93_of_100(rows: int, classes: int) -> None:
     covered = coverage(rows, classes, samples=1000, resamples=1000)
     assert min(covered.values()) >= 0.93, covered
