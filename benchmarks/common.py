@@ -87,7 +87,7 @@ def auroc(known: npt.ArrayLike, foreign: npt.ArrayLike) -> float:
 
 
 def metric_text(name: str, metric: Mapping[str, float]) -> str:
-    """Return a metric as a table shows it, with its 95 % interval, if any, in brackets: accuracy and macro-F1 in percent."""
+    """Return a metric as a table shows it, its 95 % interval (if any) in brackets; accuracy and macro-F1 in percent."""
     scale, digits = (100, 1) if name in PERCENT else (1, 3)
     text = f"{metric['value'] * scale:.{digits}f}"
     ends = [f"{metric[end] * scale:.{digits}f}" for end in ("low", "high") if end in metric]
