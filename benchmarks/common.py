@@ -87,10 +87,11 @@ def auroc(known: npt.ArrayLike, foreign: npt.ArrayLike) -> float:
 
 
 def metric_text(name: str, metric: Mapping[str, float]) -> str:
-    """Return a metric as a table shows it, with its 95 % interval in brackets: accuracy and macro-F1 in percent."""
+    """Return a metric as a table shows it, its 95 % interval (if any) in brackets; accuracy and macro-F1 in percent."""
     scale, digits = (100, 1) if name in PERCENT else (1, 3)
-    value, low, high = (metric[part] * scale for part in ("value", "low", "high"))
-    return f"{value:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+    text = f"{metric['value'] * scale:.{digits}f}"
+    ends = [f"{metric[end] * scale:.{digits}f}" for end in ("low", "high") if end in metric]
+    return f"{text} [{', '.join(ends)}]" if ends else text
 
 
 def metric_table(title: str, reports: Mapping[str, JsonObject]) -> str:

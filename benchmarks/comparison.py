@@ -33,7 +33,7 @@ from subjectwise.errors import DataError
 from subjectwise.evaluation.comparison import read_measured
 from subjectwise.models.lora import WEIGHTS_FILE
 from subjectwise.models.model_config import CONFIG_FILE
-from subjectwise.statistics.significance import mcnemar, paired_difference
+from subjectwise.statistics.significance import accuracy_difference, mcnemar
 from subjectwise.types import FloatArray, IntArray
 from subjectwise.utils.atomic_files import new_folder, read_json
 from subjectwise.utils.versions import library_versions, machine_description
@@ -174,7 +174,7 @@ def difference(first: MeasuredRow, second: MeasuredRow) -> dict[str, Any]:
     correct = [each.probabilities.argmax(axis=1) == each.truth for each in (first, second)]
     return {
         "accuracies": [float(each.mean()) for each in correct],
-        "accuracy": asdict(paired_difference(first.probabilities, second.probabilities, first.truth)),
+        "accuracy": asdict(accuracy_difference(first.probabilities, second.probabilities, first.truth)),
         "mcnemar": mcnemar(*correct),
     }
 

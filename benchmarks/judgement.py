@@ -37,8 +37,9 @@ from common import (
 
 from subjectwise.classifier import Classifier
 from subjectwise.evaluation.comparison import read_measured
-from subjectwise.statistics import metrics, significance
+from subjectwise.statistics import metrics
 from subjectwise.statistics.calibration import batch_calibration, match_prior
+from subjectwise.statistics.intervals import proportion_interval
 from subjectwise.statistics.thresholds import normalised_entropy
 from subjectwise.types import FloatArray, JsonObject
 from subjectwise.utils.versions import library_versions
@@ -96,7 +97,7 @@ def trust(folder: Path) -> JsonObject:
     for share in (0.5, 0.75, 0.9):
         point = metrics.accuracy_at(curve, share)
         rows = round(point.coverage * len(measured.truth))
-        at_coverage[f"{share:.0%}"] = asdict(significance.wilson_interval(round(point.accuracy * rows), rows))
+        at_coverage[f"{share:.0%}"] = asdict(proportion_interval(round(point.accuracy * rows), rows))
     return {
         "calibration": {key: value for key, value in report["calibration"].items() if key != "after"},
         "after": {key: report["calibration"]["after"][key] for key in ("ece", "classwise_ece", "nll", "brier")},

@@ -42,7 +42,7 @@ from subjectwise.explain.sentence import SentenceWriter
 from subjectwise.labels import LabelSet
 from subjectwise.models.base_model import load_base
 from subjectwise.records import Example, Explanation, Prediction
-from subjectwise.statistics import significance
+from subjectwise.statistics.intervals import proportion_interval
 from subjectwise.types import JsonObject
 from subjectwise.utils.versions import library_versions
 
@@ -81,7 +81,7 @@ def evidence(source: str, bases: Mapping[str, str]) -> JsonObject:
     return {
         "questions": QUESTIONS,
         "hidden_words": HIDDEN,
-        "evidence_changes_more": asdict(significance.wilson_interval(int((changes[0] > changes[1]).sum()), QUESTIONS)),
+        "evidence_changes_more": asdict(proportion_interval(int((changes[0] > changes[1]).sum()), QUESTIONS)),
         "median_change": {"evidence": float(np.median(changes[0])), "random": float(np.median(changes[1]))},
         "median_factor": float(np.median(changes[0] / np.maximum(changes[1], 1e-9))),
         "cost": {
@@ -201,7 +201,7 @@ def _accuracy(classifier: Classifier, examples: Sequence[Example]) -> JsonObject
 
     def accuracy(predictions: Sequence[Prediction]) -> dict[str, float]:
         hits = sum(item.label == label for item, label in zip(predictions, truth, strict=True))
-        return asdict(significance.wilson_interval(hits, len(truth)))
+        return asdict(proportion_interval(hits, len(truth)))
 
     return {
         "labels": len(classifier.labels),

@@ -357,10 +357,15 @@ def test_abstaining_and_several_labels(tiny_model: Path, inputs: Path, tmp_path:
         row = json.loads(line)
         assert row["labels"] == [] if row["label"] == "abstain" else row["labels"][0] == row["label"]
         assert (row["score"] < 0.5) == (row["label"] == "abstain") and row["best_label"]
-    thresholds = json.loads((tiny_model / "subjectwise.json").read_text())["thresholds"]
-    target, threshold = next(iter(thresholds.items()))
-    found = json.loads(run("classify", question, *own, "--json", "--min-accuracy", target).stdout)
-    assert (found["score"] < threshold) == (found["label"] == "abstain")
+    # So few validation rows promise no accuracy; the thresholds on both sides of the score do.
+    refused("classify", "x", *own, "--min-accuracy", "0.95", part="no threshold for the accuracy '0.95'")
+    promising = Path(shutil.copytree(tiny_model, tmp_path / "promising"))
+    content = json.loads((promising / "subjectwise.json").read_text())
+    content["thresholds"] = {"0.9": plain["score"] - 0.01, "0.95": plain["score"] + 0.01}
+    (promising / "subjectwise.json").write_text(json.dumps(content))
+    for target, label in (("0.9", plain["label"]), ("0.95", "abstain")):
+        command = ("classify", question, "--model", promising, *own[2:], "--json", "--min-accuracy", target)
+        assert json.loads(run(*command).stdout)["label"] == label
     refused("classify", "x", *own, "--min-accuracy", "0.5", part="no threshold for the accuracy '0.5'")
     refused("classify", "x", *own, "--min-accuracy", "0.95", "--min-confidence", "0.5", part="not both")
 

@@ -20,13 +20,15 @@ from helpers.training import CPU, head_recipe
 from subjectwise.classifier import Classifier
 from subjectwise.data.split import SplitFolder, open_split
 from subjectwise.errors import BaseModelError, ModelFolderError
-from subjectwise.evaluation.evaluate import evaluate, split_rows, write_evaluation
+from subjectwise.evaluation.add_report import add_report
+from subjectwise.evaluation.evaluate import evaluate, split_rows
+from subjectwise.evaluation.report_files import write_evaluation
 from subjectwise.models.base_model import load_base
 from subjectwise.models.devices import Compute
 from subjectwise.models.lora import merge_adapter
 from subjectwise.models.model_folder import PEFT_0_17_KEYS, load_model
 from subjectwise.publish.hub import plan_upload
-from subjectwise.publish.model_card import add_report, write_card
+from subjectwise.publish.model_card import write_card
 from subjectwise.records import Example, Question
 from subjectwise.training.calibrate_model import calibrate
 from subjectwise.training.tasks import Task, head_task
@@ -153,7 +155,8 @@ def test_the_folder(trained: Trained, tmp_path: Path, data: SplitFolder) -> None
     assert "trained with all weights" in card and "library_name: transformers" in card and "Input" in card
     for folder in (adapter, whole):
         copy, report = copy_folder(folder, tmp_path / folder.name), tmp_path / f"{folder.name}-report"
-        write_evaluation(report, evaluate(load(copy), split_rows(data)))
+        evaluation = evaluate(load(copy), split_rows(data))
+        write_evaluation(report, evaluation.report, evaluation.predictions)
         add_report(copy, report)
         write_card(copy)
         assert "grouped test" in (copy / "README.md").read_text()

@@ -141,7 +141,7 @@ class Baseline(ScoreBasedClassifier):
                 temperature = fit_temperature(scores, validation_truth)
             probabilities = apply_temperature(scores, temperature)
             results["validation"] = _measured(probabilities, validation_truth)
-            thresholds = find_thresholds(probabilities, validation_truth)
+            thresholds = find_thresholds(probabilities.max(axis=1), probabilities.argmax(axis=1) == validation_truth)
         # 3) Else the training rows do, each scored by an estimator that has not seen it.
         elif kind != MAJORITY:
             groups = near_duplicate_groups([row.question.text for row in train])

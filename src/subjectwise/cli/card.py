@@ -1,4 +1,4 @@
-"""`subjectwise card`: the model card from a folder's own figures."""
+"""`subjectwise card`: write the model card from the results in the folder."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ import typer
 
 
 def card(
-    model: Annotated[Path, typer.Argument(help="A model folder; its README.md is written anew.")],
+    model: Annotated[Path, typer.Argument(help="A model folder; its README.md is replaced.")],
     report: Annotated[
         list[Path] | None,
-        typer.Option(help="A folder that 'subjectwise evaluate' wrote for this model; kept. May be repeated."),
+        typer.Option(help="A folder that 'subjectwise evaluate' wrote for this model; added to it. May be repeated."),
     ] = None,
 ) -> None:
-    """Write the model card: figures with intervals, prompt, data, training curve, limits, how to reproduce.
+    """Write the model card: results with intervals, prompt, data, training curve, limits, how to reproduce.
 
     Example: `subjectwise card my-model --report reports/mine`
     """
-    from subjectwise.publish.model_card import add_report, write_card
+    from subjectwise.evaluation.add_report import add_report
+    from subjectwise.publish.model_card import write_card
 
     for folder in report or []:
         add_report(model, folder)

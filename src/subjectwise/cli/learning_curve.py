@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from subjectwise.cli.options import Device
+
+if TYPE_CHECKING:
+    from subjectwise.evaluation.report_schema import LearningCurvePoint
 
 
 def learning_curve(
     context: typer.Context,
     learner: Annotated[str, typer.Argument(help="A recipe (small, embedded …, or a file), or baseline:KIND.")],
     data: Annotated[Path, typer.Option(help="A folder that 'subjectwise data split' wrote.")],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of learning_curve.json; goes on where it is.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for learning_curve.json; an existing curve is continued.")
+    ],
     sizes: Annotated[str, typer.Option(help="Numbers of training rows; 0 for all.")] = "200,600,2000,0",
     seeds: Annotated[int, typer.Option(min=1, help="How many draws of each size.")] = 3,
     split: Annotated[str, typer.Option(help="validation or test.")] = "test",
@@ -26,7 +31,7 @@ def learning_curve(
     device: Device = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the curve as JSON.")] = False,
 ) -> None:
-    """Train on more and more rows and measure each. Stopped, it goes on when the same command is given again.
+    """Train on more and more rows and measure each model. The same command continues an interrupted curve.
 
     Example: `subjectwise learning-curve baseline:tfidf-svm --data split --sizes 200,600,2000,0 --output curve`
     """
@@ -40,17 +45,17 @@ def learning_curve(
     except ValueError:
         raise DataError(f"--sizes is {sizes!r}; write whole numbers with commas, as in 200,600,0.") from None
 
-    def tell(point: dict[str, Any]) -> None:
-        value = point["accuracy"]
+    def print_point(point: LearningCurvePoint) -> None:
+        accuracy = point.accuracy
         typer.echo(
-            f"{point['rows']:>7,} rows, seed {point['seed']}: accuracy {value['value']:.3f} "
-            f"[{value['low']:.3f}, {value['high']:.3f}], {point['seconds']:.0f} s",
+            f"{point.rows:>7,} rows, seed {point.seed}: accuracy {accuracy.value:.3f} "
+            f"[{accuracy.low:.3f}, {accuracy.high:.3f}], {point.seconds:.0f} s",
             err=as_json,
         )
 
     curve = run(
         learner, open_split(data), numbers, range(1, seeds + 1), output, split=split, settings=settings or (),
-        base=base, device=device, command=typed_command(context), on_point=tell,
+        base=base, device=device, command=typed_command(context), on_point=print_point,
     )  # fmt: skip
     if as_json:
-        typer.echo(json.dumps(curve))
+        typer.echo(json.dumps(curve.to_dict()))

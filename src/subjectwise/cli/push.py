@@ -1,4 +1,4 @@
-"""`subjectwise push`: a model folder to the Hub."""
+"""`subjectwise push`: upload a model folder to the Hub."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from subjectwise.cli.options import AsJson
 
 def push(
     model: Annotated[Path, typer.Argument(help="A model folder.")],
-    name: Annotated[str, typer.Argument(help="Where to: user/model.")],
+    name: Annotated[str, typer.Argument(help="Repository on the Hub: user/model.")],
     upload: Annotated[bool, typer.Option("--upload", help="Upload; without it, only show what would be sent.")] = False,
     public: Annotated[bool, typer.Option("--public", help="Create a public repository; else a private one.")] = False,
     message: Annotated[str, typer.Option(help="Commit message.")] = "",
     as_json: AsJson = False,
 ) -> None:
-    """Upload a model folder to the Hub. A dry run unless told otherwise.
+    """Upload a model folder to the Hub. Without --upload it is a dry run.
 
     Example: `subjectwise push my-model me/question-subjects --upload`
     """

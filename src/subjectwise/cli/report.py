@@ -1,4 +1,4 @@
-"""`subjectwise report`: a folder of reports into one page to look at."""
+"""`subjectwise report`: show a folder of reports as one page."""
 
 from __future__ import annotations
 
@@ -16,23 +16,21 @@ def report(
             metavar="DIR", help="A folder that 'subjectwise evaluate' wrote, or one that holds several of them."
         ),
     ],
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="The page; DIR/report.html unless given.")
-    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="The page. [default: DIR/report.html]")] = None,
     main: Annotated[
-        str, typer.Option(help="The sub-folder to show in full; else the first measured on 'grouped' 'test'.")
+        str, typer.Option(help="The sub-folder to show in full; without it the first measured on 'grouped' 'test'.")
     ] = "",
     title: Annotated[str, typer.Option(help="The heading of the page.")] = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the page's place and the number of reports.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the page's path and the number of reports.")] = False,
 ) -> None:
-    """Draw the reports of a folder, up to three levels deep, and its learning curves as one HTML page.
+    """Show the reports of a folder, up to three levels deep, and its learning curves as one HTML page.
 
-    The page is one file: no network, no script. A `source-held-out` report is set beside the main one when it is of
-    the same predictor, or else the only one whose folder's name begins as the main one's does, up to `grouped`.
+    The page is one file: no network, no script. A `source-held-out` report is set beside the main one if it is of the
+    same predictor, or else if it is the only one whose folder's name begins as the main one's does, up to `grouped`.
 
     Example: `subjectwise report reports --main shipped-grouped --output page.html`
     """
-    from subjectwise.evaluation.report.page import write_page
+    from subjectwise.evaluation.report.render_page import write_page
 
     written = write_page(folder, output, main=main, title=title)
     typer.echo(json.dumps({"page": str(written.page), "reports": written.reports}) if as_json else str(written.page))

@@ -1,4 +1,4 @@
-"""Ranks the rows whose label is most likely wrong, and estimates how many there are. Knows rows and probabilities.
+"""Rank the rows whose label is most likely wrong, and estimate how many there are. Knows rows and probabilities.
 
 The probabilities must come from a model that has not seen the row: one that has learnt a wrong label repeats it.
 What a model cannot see it cannot tell: a label that is wrong in the same way everywhere is learnt as right.
@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -19,13 +18,13 @@ from subjectwise.baselines.baseline import estimator_inputs, label_indices
 from subjectwise.baselines.estimators import FOLDS, MINILM_LR, TFIDF_SVM, check_kind, out_of_fold_scores
 from subjectwise.baselines.sentence_encoder import SentenceEncoder
 from subjectwise.data.near_duplicates import near_duplicate_groups
-from subjectwise.data.read_table import iterate_rows
 from subjectwise.errors import DataError
+from subjectwise.evaluation.report_files import iterate_predictions
 from subjectwise.labels import LabelSet
 from subjectwise.records import Example
 from subjectwise.statistics.calibration import apply_temperature, fit_temperature
 from subjectwise.statistics.metrics import check
-from subjectwise.types import FloatArray, Progress
+from subjectwise.types import FloatArray, JsonObject, Progress
 from subjectwise.utils.atomic_files import new_file
 from subjectwise.utils.optional_dependencies import require
 
@@ -37,9 +36,12 @@ class AuditedRow:
     """A row with what speaks against its label.
 
     Attributes:
-        suggested: the most probable label; the row's own where nothing speaks against it.
-        probability: that of the suggested label.
-        quality: 0 (the label is surely wrong) to 1: half of 1 + its probability - that of the best other label.
+        row_id: of the row.
+        question: its text.
+        label: as given.
+        suggested: the most probable label; the given one where nothing speaks against it.
+        probability: of the suggested label.
+        quality: 0 (the label is certainly wrong) to 1: half of 1 + its probability - that of the best other label.
         suspect: whether confident learning counts the label as wrong.
     """
 
@@ -61,6 +63,7 @@ class LabelEstimate:
 
     @property
     def share(self) -> float:
+        """The share of suspect rows, 0 to 1."""
         return self.suspects / self.rows if self.rows else 0.0
 
     @property
@@ -68,17 +71,19 @@ class LabelEstimate:
         """The accuracy that a model that is always right would be measured at, were every suspect label wrong."""
         return 1 - self.share
 
-    def to_dict(self) -> dict[str, float]:
+    def to_dict(self) -> JsonObject:
+        """Return the estimate for JSON."""
         return {"rows": self.rows, "suspects": self.suspects, "share": self.share, "ceiling": self.ceiling}
 
 
 @dataclass(frozen=True)
 class Audit:
-    """What was found.
+    """The result of an audit.
 
     Attributes:
         rows: every row, the most likely wrong first.
-        overall, per_label: the estimate over all rows and over those of each label as given.
+        overall: the estimate over all rows.
+        per_label: the estimate over the rows of each label as given.
         pairs: suspect rows by (label, suggested), most frequent first.
         accuracy: the share of rows whose most probable label is their own: how good a judge the model is.
     """
@@ -89,8 +94,8 @@ class Audit:
     pairs: dict[tuple[str, str], int]
     accuracy: float
 
-    def to_dict(self) -> dict[str, Any]:
-        """The estimates without the rows."""
+    def to_dict(self) -> JsonObject:
+        """Return the estimates, without the rows, for JSON."""
         return {
             **self.overall.to_dict(),
             "accuracy": self.accuracy,
@@ -103,18 +108,20 @@ class Audit:
 
 
 def audit(examples: Sequence[Example], probabilities: FloatArray, labels: LabelSet) -> Audit:
-    """Ranks `examples` by the quality of their labels.
+    """Rank `examples` by the quality of their labels.
 
     Rows are counted as wrong by confident learning (Northcutt, Jiang and Chuang 2021, JAIR 70): those off the
     diagonal of the confident joint, cleanlab's `find_label_issues(filter_by="confident_learning")`. They are
     ranked by its `get_label_quality_scores(method="normalized_margin")`.
 
     Args:
+        examples: the rows.
         probabilities: [examples, labels], of a model that has not seen the row, columns in the order of `labels`.
+        labels: of the columns.
 
     Raises:
         DataError: probabilities that do not fit the rows, or a row whose label is not one of `labels`.
-        SubjectwiseError: cleanlab is not installed; the message has the command that brings it.
+        SubjectwiseError: cleanlab is not installed; the message has the command that installs it.
     """
     find_label_issues = require("cleanlab.filter", "audit").find_label_issues
     get_label_quality_scores = require("cleanlab.rank", "audit").get_label_quality_scores
@@ -161,19 +168,23 @@ def cross_validated(
     seed: int = 42,
     on_progress: Progress | None = None,
 ) -> FloatArray:
-    """Probabilities of each row, [examples, labels], by a baseline that has seen neither it nor its twins.
+    """Return probabilities of each row, [examples, labels], by a baseline that has seen no near-duplicate of it.
 
     The judge reads the options that the questions have, as whoever gave the labels did. The questions are embedded
     once, whatever the number of folds. One temperature is fitted for all of the rows.
 
     Args:
+        examples: the rows.
+        labels: of the columns.
         method: one of `METHODS`.
         encoder: of `minilm-lr`: a folder or a name on the Hub; "" for all-MiniLM-L6-v2.
-        on_progress: told the number of questions of each batch that is embedded.
+        folds: of the cross-validation.
+        seed: decides which rows share a fold.
+        on_progress: called after each embedded batch with the number of its questions.
 
     Raises:
         DataError: an unknown method, a row whose label is not one of `labels`, or a label with too few questions.
-        SubjectwiseError: a library is missing; the message has the command that brings it.
+        SubjectwiseError: a library is missing; the message has the command that installs it.
         BaseModelError: the encoder cannot be loaded.
     """
     check_kind(method, METHODS)
@@ -194,19 +205,14 @@ class Predictions:
 
 
 def read_predictions(path: Path, examples: Sequence[Example]) -> Predictions:
-    """The probabilities of `examples` in a predictions.jsonl, as 'subjectwise evaluate' writes it.
+    """Return the probabilities of `examples` in a predictions.jsonl, as 'subjectwise evaluate' writes it.
 
-    The file may hold other rows as well. Predictions for rows that the model was trained on hide wrong labels.
+    The file may have other rows as well. Predictions for rows that the model was trained on hide wrong labels.
 
     Raises:
-        DataError: the file cannot be read, lacks a row, or names other labels in one row than in another.
+        DataError: the file cannot be read, lacks a row, or has other labels in one row than in another.
     """
-    scores: dict[str, dict[str, float]] = {}
-    for number, row in enumerate(iterate_rows(path), start=1):
-        given = row.get("scores")
-        if "row_id" not in row or not isinstance(given, dict):
-            raise DataError(f"{path}, row {number} has no row_id or no scores; give a file of 'subjectwise evaluate'.")
-        scores[str(row["row_id"])] = given
+    scores = {row.row_id: row.scores for row in iterate_predictions(path)}
     missing = [example.row_id for example in examples if example.row_id not in scores]
     if missing:
         raise DataError(
@@ -214,20 +220,15 @@ def read_predictions(path: Path, examples: Sequence[Example]) -> Predictions:
             "audit the rows that it was made for (those of a split are in its parquet file)."
         )
     labels = LabelSet(tuple(scores[examples[0].row_id]))
-    table = np.zeros((len(examples), len(labels)))
-    for i, example in enumerate(examples):
-        own = scores[example.row_id]
-        if set(own) != set(labels):
+    for example in examples:
+        if set(scores[example.row_id]) != set(labels):
             raise DataError(f"{path} has other labels for the row {example.row_id!r} than for the first.")
-        try:
-            table[i] = [float(own[name]) for name in labels]
-        except (TypeError, ValueError) as error:
-            raise DataError(f"{path} has a score that is no number for the row {example.row_id!r}.") from error
+    table = np.array([[scores[example.row_id][name] for name in labels] for example in examples], dtype=np.float64)
     return Predictions(table, labels)
 
 
 def write_rows(path: Path, audit: Audit) -> None:
-    """Writes every row, the most likely wrong first, as JSON lines; whole or not at all."""
+    """Write every row, the most likely wrong first, as JSON lines; whole or not at all."""
     with new_file(path) as temporary, temporary.open("w", encoding="utf-8") as stream:
         for row in audit.rows:
             stream.write(json.dumps(asdict(row), ensure_ascii=False) + "\n")

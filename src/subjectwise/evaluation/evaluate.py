@@ -1,13 +1,11 @@
-"""Measures any Predictor on labelled rows: report.json and predictions.jsonl."""
+"""Measure any predictor on labelled rows. Knows no files but those of the rows."""
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,17 +14,21 @@ from subjectwise.data.read_table import read_examples
 from subjectwise.data.split import SplitFolder, rows_sha256
 from subjectwise.errors import DataError
 from subjectwise.evaluation import slices
+from subjectwise.evaluation.report_schema import (
+    EvaluationReport,
+    MeasuredRows,
+    PredictionRow,
+    Speed,
+)
 from subjectwise.evaluation.robustness import robustness
-from subjectwise.records import Example, Question, QuestionClassifier, show_options
-from subjectwise.statistics import metrics
+from subjectwise.labels import LabelSet
+from subjectwise.records import Example, Question, QuestionClassifier, Scored, show_options
 from subjectwise.statistics.calibration import correct_prior
 from subjectwise.statistics.significance import measure
-from subjectwise.types import FloatArray, Progress
-from subjectwise.utils.atomic_files import new_folder, write_json
+from subjectwise.types import IntArray, Progress
 from subjectwise.utils.versions import library_versions, machine_description
 
-SCHEMA_VERSION = 1
-ALL_USUAL = Columns()
+USUAL_COLUMNS = Columns()
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Rows:
     """Labelled rows and where they are from.
 
     Attributes:
+        examples: the rows.
         protocol: how they were held out; `file` for a file that no split folder vouches for.
         split: train, validation or test; the file's name for a file.
         manifest_sha256: of the split folder; for a file the hash of its rows.
@@ -46,22 +49,22 @@ class Rows:
 
 
 def split_rows(data: SplitFolder, split: str = "test") -> Rows:
-    """The rows of one split of a split folder."""
+    """Return the rows of one split of a split folder."""
     return Rows(data.examples(split), str(data.manifest["protocol"]), split, data.manifest_sha256)
 
 
-def file_rows(source: str, columns: Columns = ALL_USUAL) -> Rows:
-    """All rows of a labelled file, or of a folder of them."""
+def file_rows(source: str, columns: Columns = USUAL_COLUMNS) -> Rows:
+    """Return all rows of a labelled file, or of a folder of them."""
     examples = read_examples(source, columns)
     return Rows(examples, "file", Path(source).name, rows_sha256(examples))
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was measured: the report as it is written, and the predictions behind it, a dict a row."""
+    """A report, and the predictions behind it."""
 
-    report: dict[str, Any]
-    predictions: list[dict[str, Any]]
+    report: EvaluationReport
+    predictions: list[PredictionRow]
 
 
 def evaluate(
@@ -78,96 +81,116 @@ def evaluate(
     perturb_seed: int = 0,
     on_progress: Progress | None = None,
 ) -> Evaluation:
-    """Measures `predictor` on labelled rows.
+    """Measure `predictor` on labelled rows.
 
     Args:
-        prior_correction: as `Classifier.classify` has it.
-        limit: measure only this many rows, spread evenly over the split; 0 for all.
-        allow_missing: measure even where the rows have none of some label, whose recall is then unknown.
-        perturb: kinds of noise, as `perturb.LEVELS` has them; every level of each is measured on the same rows.
-        perturb_seed: what the noise is drawn with.
-        on_progress: told how many questions each batch had, where the predictor reports it.
+        predictor: whatever classifies questions.
+        rows: to measure on.
+        name: of the predictor, for the report.
+        command: which measures this again, for the report.
+        with_options: whether the predictor sees the answer options.
+        prior_correction: as for `Classifier.classify`.
+        limit: measure only this many rows, spread evenly; 0 for all.
+        allow_missing: measure even where some label has no rows; its recall is then unknown.
+        perturb: kinds of noise, as `typing_noise.LEVELS` has them; every level of each is measured on the same rows.
+        perturb_seed: of the noise.
+        on_progress: called after each batch with the number of its questions, where the predictor reports it.
 
     Raises:
-        DataError: the data has a label that the predictor does not know, or has no row of one that it knows.
+        DataError: the rows have a label that the predictor does not know, or no row of one that it knows.
     """
-    examples = list(rows.examples)
-    if limit and limit < len(examples):
-        examples = [examples[i] for i in np.linspace(0, len(examples) - 1, limit).astype(int)]
+    # 1) The rows, and the labels in the order of the predictor's columns.
+    examples = _spread(rows.examples, limit)
     labels = [str(label) for label in predictor.classes_]
-    unknown = sorted({example.label for example in examples} - set(labels))
-    if unknown:
-        meant = f"; did you mean {nearest!r}?" if (nearest := predictor.labels.nearest(unknown[0])) else "."
-        raise DataError(f"The data has the label {unknown[0]!r}, which {name or 'the predictor'} does not know{meant}")
-    missing = sorted(set(labels) - {example.label for example in examples})
+    truth = _label_indices(examples, labels, predictor.labels, name, allow_missing)
+    questions = show_options((example.question for example in examples), with_options)
+
+    def score(asked: Sequence[Question]) -> Scored:
+        scored = predictor.score(asked, on_progress=on_progress)
+        return Scored(correct_prior(scored.probabilities, prior_correction, predictor.prior), scored.label_mass)
+
+    # 2) Their probabilities, against the clock.
+    started = time.perf_counter()
+    scored = score(questions)
+    seconds = time.perf_counter() - started
+    probabilities = scored.probabilities
+
+    # 3) The sections of the report.
+    matrix = slices.confusion(probabilities, truth, labels)
+    noise_results = {}
+    if perturb:
+        noise_results = robustness(
+            lambda noisy: score(noisy).probabilities, questions, truth, probabilities, perturb, perturb_seed
+        )
+    report = EvaluationReport(
+        predictor=name,
+        model_sha256=predictor.weights_sha256,
+        data=MeasuredRows(
+            protocol=rows.protocol,
+            split=rows.split,
+            rows=len(examples),
+            with_options=with_options,
+            prior_correction=prior_correction,
+            manifest_sha256=rows.manifest_sha256,
+        ),
+        metrics=measure(probabilities, truth),
+        per_class=slices.per_class(probabilities, truth, labels),
+        per_source=slices.per_source(probabilities, truth, examples),
+        slices=slices.by_question(probabilities, truth, examples),
+        confusion=matrix,
+        confused_pairs=slices.confused_pairs(matrix),
+        confident_errors=slices.confident_errors(probabilities, truth, labels, examples),
+        calibration=slices.calibration(probabilities, truth, predictor.temperature),
+        risk_coverage=slices.risk_coverage(probabilities, truth),
+        thresholds=slices.at_thresholds(probabilities, truth, predictor.thresholds),
+        uncertainty=slices.uncertainty(probabilities, truth),
+        robustness=noise_results,
+        speed=Speed(seconds=seconds, questions_per_second=len(examples) / seconds),
+        versions=dict(library_versions()),
+        machine=machine_description(),
+        command=command,
+    )
+    return Evaluation(report, _prediction_rows(examples, scored, labels))
+
+
+def _spread(examples: Sequence[Example], limit: int) -> list[Example]:
+    """Return at most `limit` of the rows, spread evenly; all of them where it is 0."""
+    if not limit or limit >= len(examples):
+        return list(examples)
+    return [examples[index] for index in np.linspace(0, len(examples) - 1, limit).astype(int)]
+
+
+def _label_indices(
+    examples: Sequence[Example], labels: Sequence[str], known: LabelSet, name: str, allow_missing: bool
+) -> IntArray:
+    """Return the index of each row's label, [rows]; raise DataError where a label is unknown or has no rows."""
+    given = {example.label for example in examples}
+    if unknown := sorted(given - set(labels)):
+        nearest = known.nearest(unknown[0])
+        suggestion = f"; did you mean {nearest!r}? Rename the labels in the data." if nearest else "."
+        raise DataError(
+            f"The data has the label {unknown[0]!r}, which {name or 'the predictor'} does not know{suggestion}"
+        )
+    missing = sorted(set(labels) - given)
     if missing and not allow_missing:
         raise DataError(
-            f"The rows have none with the label {missing[0]!r}, so that macro-F1 would leave it out; "
+            f"No row has the label {missing[0]!r}, so that macro-F1 would leave it out; "
             "give rows of every label, or use --allow-missing-labels."
         )
-    questions = show_options((example.question for example in examples), with_options)
-    started = time.perf_counter()
-    scored = predictor.score(questions, on_progress=on_progress)
-    probabilities = correct_prior(scored.probabilities, prior_correction, predictor.prior)
+    index = {label: number for number, label in enumerate(labels)}
+    return np.array([index[example.label] for example in examples], dtype=np.int64)
+
+
+def _prediction_rows(examples: Sequence[Example], scored: Scored, labels: Sequence[str]) -> list[PredictionRow]:
     mass = [None] * len(examples) if scored.label_mass is None else scored.label_mass.tolist()
-    seconds = time.perf_counter() - started
-    truth = np.array([labels.index(example.label) for example in examples])
-
-    def answer(noisy: Sequence[Question]) -> FloatArray:
-        scored = predictor.score(noisy, on_progress=on_progress)
-        return correct_prior(scored.probabilities, prior_correction, predictor.prior)
-
-    figures = measure(probabilities, truth)
-    noisy = {}
-    if perturb:
-        noisy = {"robustness": robustness(answer, questions, truth, probabilities, perturb, perturb_seed)}
-    report = {
-        "schema_version": SCHEMA_VERSION,
-        "predictor": name,
-        "model_sha256": predictor.weights_sha256,
-        "data": {
-            "protocol": rows.protocol,
-            "split": rows.split,
-            "rows": len(examples),
-            "with_options": with_options,
-            "prior_correction": prior_correction,
-            "manifest_sha256": rows.manifest_sha256,
-        },
-        "metrics": {key: asdict(interval) for key, interval in figures.items()},
-        "per_class": slices.per_class(probabilities, truth, labels),
-        "per_source": slices.per_source(probabilities, truth, examples),
-        "slices": slices.by_question(probabilities, truth, examples),
-        "confusion": {"labels": labels, "counts": metrics.confusion(probabilities, truth).tolist()},
-        "confused_pairs": slices.confused_pairs(probabilities, truth, labels),
-        "confident_errors": slices.confident_errors(probabilities, truth, labels, examples),
-        "calibration": slices.calibration(probabilities, truth, predictor.temperature),
-        "risk_coverage": slices.coverage(probabilities, truth),
-        "thresholds": slices.at_thresholds(probabilities, truth, predictor.thresholds),
-        "uncertainty": slices.uncertainty(probabilities, truth),
-        **noisy,
-        "speed": {"seconds": seconds, "questions_per_second": len(examples) / seconds},
-        "versions": library_versions(),
-        "machine": machine_description(),
-        "command": command,
-    }
-    predictions = [
-        {
-            "row_id": example.row_id,
-            "label": example.label,
-            "predicted": labels[int(row.argmax())],
-            "score": float(row.max()),
-            "scores": dict(zip(labels, map(float, row), strict=True)),
-            "label_mass": any_label,
-        }
-        for example, row, any_label in zip(examples, probabilities, mass, strict=True)
+    return [
+        PredictionRow(
+            row_id=example.row_id,
+            label=example.label,
+            predicted=labels[int(row.argmax())],
+            score=float(row.max()),
+            scores=dict(zip(labels, map(float, row), strict=True)),
+            label_mass=label_mass,
+        )
+        for example, row, label_mass in zip(examples, scored.probabilities, mass, strict=True)
     ]
-    return Evaluation(report, predictions)
-
-
-def write_evaluation(output: Path, evaluation: Evaluation) -> None:
-    """Writes report.json and predictions.jsonl to a new folder, whole or not at all."""
-    with new_folder(output) as folder:
-        write_json(folder / "report.json", evaluation.report)
-        with (folder / "predictions.jsonl").open("w", encoding="utf-8") as stream:
-            for row in evaluation.predictions:
-                stream.write(json.dumps(row, ensure_ascii=False) + "\n")

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
-from typing import Any
 
+from subjectwise.evaluation.report_schema import NoiseResult
 from subjectwise.records import Question
 from subjectwise.statistics import metrics
-from subjectwise.statistics.significance import paired_difference, wilson_interval
+from subjectwise.statistics.intervals import proportion_interval
+from subjectwise.statistics.significance import accuracy_difference
 from subjectwise.text.typing_noise import levels_of, perturb_questions
 from subjectwise.types import FloatArray, IntArray
 
@@ -20,26 +20,33 @@ def robustness(
     clean: FloatArray,
     kinds: Sequence[str],
     seed: int,
-) -> dict[str, Any]:
-    """For each kind of noise a row a level, the noise drawn with `seed`.
+) -> dict[str, list[NoiseResult]]:
+    """Measure a predictor under noise: one result per kind and level.
 
-    A row has `level`; `accuracy` and `labels_kept`, the share of questions whose label is that without noise, with
-    their intervals; `change`, the accuracy less that of `clean` (the probabilities without noise), paired; and `nll`.
+    Args:
+        predict: returns probabilities, [questions, labels].
+        questions: without noise.
+        truth: the index of each question's label, [questions].
+        clean: the probabilities without noise, [questions, labels].
+        kinds: of noise.
+        seed: of the noise.
+
+    Raises:
+        DataError: an unknown kind of noise.
     """
-    found: dict[str, Any] = {}
     before = clean.argmax(axis=1)
+    results: dict[str, list[NoiseResult]] = {kind: [] for kind in kinds}
     for kind in kinds:
-        found[kind] = []
         for level in levels_of(kind):
             noisy = predict(perturb_questions(questions, kind, level, seed))
             after = noisy.argmax(axis=1)
-            found[kind].append(
-                {
-                    "level": level,
-                    "accuracy": asdict(wilson_interval(int((after == truth).sum()), len(truth))),
-                    "change": asdict(paired_difference(noisy, clean, truth)),
-                    "labels_kept": asdict(wilson_interval(int((after == before).sum()), len(truth))),
-                    "nll": metrics.nll(noisy, truth),
-                }
+            results[kind].append(
+                NoiseResult(
+                    level=level,
+                    accuracy=proportion_interval(int((after == truth).sum()), len(truth)),
+                    change=accuracy_difference(noisy, clean, truth),
+                    labels_kept=proportion_interval(int((after == before).sum()), len(truth)),
+                    nll=metrics.nll(noisy, truth),
+                )
             )
-    return found
+    return results

@@ -1,23 +1,33 @@
-"""The parts of a report: rows sliced by what they are, and how far the probabilities can be trusted.
+"""The sections of a report: metrics of groups of rows, the mistakes, calibration and thresholds.
 
-`probabilities` is [rows, labels], `truth` the label's place of each row, and everything returned is ready for JSON.
+Throughout, `probabilities` is [rows, labels], rows summing to 1, and `truth` the index of each row's label, [rows].
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from subjectwise.evaluation.report_schema import (
+    Calibration,
+    CalibrationMetrics,
+    ClassMetrics,
+    ConfidentError,
+    ConfusedPair,
+    ConfusionMatrix,
+    EntropyBand,
+    GroupAccuracy,
+    ReliabilityPoint,
+    ThresholdResult,
+)
 from subjectwise.records import Example
 from subjectwise.statistics import metrics
 from subjectwise.statistics.calibration import remove_temperature
-from subjectwise.statistics.significance import wilson_interval
+from subjectwise.statistics.intervals import proportion_interval
+from subjectwise.statistics.metrics import CoveragePoint
 from subjectwise.statistics.thresholds import BANDS, entropy_band, likely_labels, normalised_entropy
-from subjectwise.types import FloatArray, IntArray
+from subjectwise.types import BoolArray, FloatArray, IntArray
 
 LISTED = 20  # errors and pairs that a report lists
 
@@ -25,138 +35,144 @@ LISTED = 20  # errors and pairs that a report lists
 LENGTHS = (15, 40, 100)
 
 
-def per_class(probabilities: FloatArray, truth: IntArray, labels: Sequence[str]) -> dict[str, Any]:
+def per_class(probabilities: FloatArray, truth: IntArray, labels: Sequence[str]) -> dict[str, ClassMetrics]:
+    """Return precision, recall and F1 of each label."""
     rows = np.bincount(truth, minlength=len(labels))
     values = metrics.precision_recall_f1(probabilities, truth)
     return {
-        label: {"rows": int(count), "precision": float(p), "recall": float(r), "f1": float(f1)}
-        for label, count, (p, r, f1) in zip(labels, rows, values, strict=True)
+        label: ClassMetrics(int(count), float(precision), float(recall), float(f1))
+        for label, count, (precision, recall, f1) in zip(labels, rows, values, strict=True)
     }
 
 
-def per_source(probabilities: FloatArray, truth: IntArray, examples: Sequence[Example]) -> dict[str, Any]:
+def per_source(probabilities: FloatArray, truth: IntArray, examples: Sequence[Example]) -> dict[str, GroupAccuracy]:
+    """Return the accuracy on the rows of each source."""
     names = np.array([example.source for example in examples])
     sources = sorted({example.source for example in examples if example.source})
-    return {source: _accuracy(probabilities, truth, names == source) for source in sources}
+    return {source: _group_accuracy(probabilities, truth, names == source) for source in sources}
 
 
-def by_question(probabilities: FloatArray, truth: IntArray, examples: Sequence[Example]) -> dict[str, Any]:
-    """Accuracy by the question's length, and by whether it has answer options at all."""
+def by_question(
+    probabilities: FloatArray, truth: IntArray, examples: Sequence[Example]
+) -> dict[str, dict[str, GroupAccuracy]]:
+    """Return the accuracy by the question's length, and by whether it has answer options at all."""
     words = np.array([len(example.question.text.split()) for example in examples])
-    place = np.searchsorted(LENGTHS, words)
+    group = np.searchsorted(LENGTHS, words)
     starts = [1, *(end + 1 for end in LENGTHS)]
     names = [f"{start} to {end} words" for start, end in zip(starts, LENGTHS, strict=False)]
     names.append(f"over {LENGTHS[-1]} words")
     has_options = np.array([bool(example.question.options) for example in examples])
     groups = {
-        "length": {name: place == number for number, name in enumerate(names)},
+        "length": {name: group == number for number, name in enumerate(names)},
         "options": {"has options": has_options, "has none": ~has_options},
     }
     return {
-        kind: {name: _accuracy(probabilities, truth, own) for name, own in slices.items() if own.any()}
+        kind: {name: _group_accuracy(probabilities, truth, own) for name, own in slices.items() if own.any()}
         for kind, slices in groups.items()
     }
 
 
-def _accuracy(probabilities: FloatArray, truth: IntArray, own: npt.NDArray[np.bool_]) -> dict[str, Any]:
+def _group_accuracy(probabilities: FloatArray, truth: IntArray, own: BoolArray) -> GroupAccuracy:
     hits = probabilities[own].argmax(axis=1) == truth[own]
-    return {"rows": int(own.sum()), "accuracy": asdict(wilson_interval(int(hits.sum()), int(own.sum())))}
+    return GroupAccuracy(int(own.sum()), proportion_interval(int(hits.sum()), int(own.sum())))
 
 
-def confused_pairs(probabilities: FloatArray, truth: IntArray, labels: Sequence[str]) -> list[dict[str, Any]]:
-    """The commonest mistakes; `share` is of the rows that have the label."""
-    table = metrics.confusion(probabilities, truth)
-    pairs = [(int(table[i, j]), i, j) for i in range(len(labels)) for j in range(len(labels)) if i != j and table[i, j]]
+def confusion(probabilities: FloatArray, truth: IntArray, labels: Sequence[str]) -> ConfusionMatrix:
+    """Return how many rows of each label are taken for each label."""
+    return ConfusionMatrix(list(labels), metrics.confusion(probabilities, truth).tolist())
+
+
+def confused_pairs(matrix: ConfusionMatrix) -> list[ConfusedPair]:
+    """Return the most frequent mistakes; `share` is of the rows that have the label."""
+    table, labels = matrix.counts, matrix.labels
+    pairs = [(table[i][j], i, j) for i in range(len(labels)) for j in range(len(labels)) if i != j and table[i][j]]
     return [
-        {"label": labels[i], "predicted": labels[j], "rows": count, "share": count / int(table[i].sum())}
+        ConfusedPair(labels[i], labels[j], count, count / sum(table[i]))
         for count, i, j in sorted(pairs, key=lambda pair: (-pair[0], pair[1:]))[:LISTED]
     ]
 
 
 def confident_errors(
     probabilities: FloatArray, truth: IntArray, labels: Sequence[str], examples: Sequence[Example]
-) -> list[dict[str, Any]]:
-    """The mistakes that the model was surest of: its worst, or the data's."""
+) -> list[ConfidentError]:
+    """Return the wrong answers of highest confidence: the model's worst mistakes, or the data's."""
     predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     wrong = np.flatnonzero(predicted != truth)
     return [
-        {
-            "row_id": examples[place].row_id,
-            "question": examples[place].question.text,
-            "label": labels[truth[place]],
-            "predicted": labels[predicted[place]],
-            "score": float(confidence[place]),
-            "source": examples[place].source,
-        }
-        for place in wrong[np.argsort(-confidence[wrong], kind="stable")][:LISTED]
+        ConfidentError(
+            row_id=examples[index].row_id,
+            question=examples[index].question.text,
+            label=labels[truth[index]],
+            predicted=labels[predicted[index]],
+            score=float(confidence[index]),
+            source=examples[index].source,
+        )
+        for index in wrong[np.argsort(-confidence[wrong], kind="stable")][:LISTED]
     ]
 
 
-def calibration(probabilities: FloatArray, truth: IntArray, temperature: float | None) -> dict[str, Any]:
-    """Calibration after the temperature, and before it where the predictor has one."""
-    before = None if temperature is None else _honesty(remove_temperature(probabilities, temperature), truth)
-    return {
-        "temperature": temperature,
-        "perfect_ece_p95": metrics.perfect_ece(probabilities),
-        "before": before,
-        "after": _honesty(probabilities, truth),
-    }
+def calibration(probabilities: FloatArray, truth: IntArray, temperature: float) -> Calibration:
+    """Return calibration before the temperature and after it."""
+    return Calibration(
+        temperature=temperature,
+        perfect_ece_p95=metrics.perfect_ece(probabilities),
+        before=_calibration_metrics(remove_temperature(probabilities, temperature), truth),
+        after=_calibration_metrics(probabilities, truth),
+    )
 
 
-def _honesty(probabilities: FloatArray, truth: IntArray) -> dict[str, Any]:
-    names = ("ece", "classwise_ece", "nll", "brier")
-    bins = metrics.reliability(probabilities, truth)
-    return {
-        **{name: metrics.MEASURES[name](probabilities, truth) for name in names},
-        "reliability": [
-            {
-                "rows": bin_.rows,
-                "confidence": bin_.confidence,
-                "accuracy": accuracy.value,
-                "low": accuracy.low,
-                "high": accuracy.high,
-            }
-            for bin_, accuracy in ((bin_, wilson_interval(bin_.right, bin_.rows)) for bin_ in bins)
-        ],
-    }
+def _calibration_metrics(probabilities: FloatArray, truth: IntArray) -> CalibrationMetrics:
+    points = []
+    for each in metrics.reliability(probabilities, truth):
+        accuracy = proportion_interval(each.right, each.rows)
+        points.append(ReliabilityPoint(each.rows, each.confidence, accuracy.value, accuracy.low, accuracy.high))
+    return CalibrationMetrics(
+        ece=metrics.ece(probabilities, truth),
+        classwise_ece=metrics.classwise_ece(probabilities, truth),
+        nll=metrics.nll(probabilities, truth),
+        brier=metrics.brier(probabilities, truth),
+        reliability=points,
+    )
 
 
-def coverage(probabilities: FloatArray, truth: IntArray) -> list[dict[str, float]]:
-    """Accuracy on the surest 1 %, 2 % … 100 % of the rows; a little more where rows are equally sure."""
+def risk_coverage(probabilities: FloatArray, truth: IntArray) -> list[CoveragePoint]:
+    """Return the accuracy on the most confident 1 %, 2 % … 100 % of the rows; a few more rows where some tie."""
     curve = metrics.risk_coverage(probabilities, truth)
-    return [asdict(metrics.accuracy_at(curve, percent / 100)) for percent in range(1, 101)]
+    return [metrics.accuracy_at(curve, percent / 100) for percent in range(1, 101)]
 
 
-def at_thresholds(probabilities: FloatArray, truth: IntArray, thresholds: Mapping[str, float]) -> dict[str, Any]:
-    """What the thresholds that were found on validation rows give on these: how many answers, how many right."""
+def at_thresholds(
+    probabilities: FloatArray, truth: IntArray, thresholds: Mapping[str, float]
+) -> dict[str, ThresholdResult]:
+    """Return what the thresholds that were fitted on validation rows give on these rows."""
     confidence, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
-    found: dict[str, Any] = {}
+    results: dict[str, ThresholdResult] = {}
     for target, threshold in thresholds.items():
         answered = confidence >= threshold
-        hits = wilson_interval(int(right[answered].sum()), int(answered.sum()))
-        found[target] = {
-            "threshold": threshold,
-            "rows": int(answered.sum()),
-            "coverage": float(answered.mean()),
-            "accuracy": asdict(hits) if answered.any() else None,
-        }
-    return found
+        rows = int(answered.sum())
+        results[target] = ThresholdResult(
+            threshold=threshold,
+            rows=rows,
+            coverage=float(answered.mean()),
+            accuracy=proportion_interval(int(right[answered].sum()), rows) if rows else None,
+        )
+    return results
 
 
-def uncertainty(probabilities: FloatArray, truth: IntArray) -> list[dict[str, Any]]:
-    """By band of normalised entropy: how often the first label is right, and how often one of those given is."""
+def uncertainty(probabilities: FloatArray, truth: IntArray) -> list[EntropyBand]:
+    """Return for each band of normalised entropy how often the first label is right, and how often a given one is."""
     band = entropy_band(normalised_entropy(probabilities))
-    held = np.array([place in likely for place, likely in zip(truth, likely_labels(probabilities), strict=True)])
+    contained = np.array([index in likely for index, likely in zip(truth, likely_labels(probabilities), strict=True)])
     right = probabilities.argmax(axis=1) == truth
     edges = (0.0, *BANDS, 1.0)
     return [
-        {
-            "low": edges[number],
-            "high": edges[number + 1],
-            "rows": int(own.sum()),
-            "accuracy": float(right[own].mean()) if own.any() else None,
-            "labels": min(number + 1, probabilities.shape[1]),
-            "contains_truth": float(held[own].mean()) if own.any() else None,
-        }
+        EntropyBand(
+            low=edges[number],
+            high=edges[number + 1],
+            rows=int(own.sum()),
+            accuracy=float(right[own].mean()) if own.any() else None,
+            labels=min(number + 1, probabilities.shape[1]),
+            contains_truth=float(contained[own].mean()) if own.any() else None,
+        )
         for number, own in ((number, band == number) for number in range(len(edges) - 1))
     ]

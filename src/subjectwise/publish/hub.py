@@ -1,4 +1,4 @@
-"""Uploads a model folder to the Hub. Sends the files of a model folder and no others."""
+"""Upload a model folder to the Hub: the files of a model folder and no others."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from subjectwise.models.model_config import (
 )
 from subjectwise.publish.model_card import RESULTS_FOLDER
 
-# What a model folder may hold; a stray file beside them stays here.
+# The files of a model folder; others in the folder are not uploaded.
 _PATTERNS = (
     *COMMON_FILES, *ADAPTER_FILES, *WHOLE_FILES, VOCABULARY_FILE, "README.md",
     "special_tokens_map.json", "added_tokens.json", "vocab.json", "vocab.txt",
@@ -27,7 +27,14 @@ _PATTERNS = (
 
 @dataclass(frozen=True)
 class Upload:
-    """What is sent where: the files of the folder by their names there, and their bytes in all."""
+    """What is uploaded where.
+
+    Attributes:
+        name: of the repository.
+        files: by their names in it.
+        size: of all files, in bytes.
+        url: of the commit; empty where nothing was uploaded.
+    """
 
     name: str
     files: list[str]
@@ -36,18 +43,18 @@ class Upload:
 
 
 def plan_upload(folder: Path, name: str) -> Upload:
-    """The upload that `push` would make.
+    """Return the upload that `push` would make.
 
     Raises:
-        ModelFolderError: the folder is not a whole model folder, or has no card.
-        OutputError: `name` is not one that the Hub takes.
+        ModelFolderError: the folder is not a complete model folder, or has no card.
+        OutputError: `name` is not a valid name on the Hub.
     """
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # public, but not re-exported
 
     read_config(folder)
     if not (folder / "README.md").is_file():
-        raise ModelFolderError(f"{folder} has no card; write one with 'subjectwise card {folder}'.")
+        raise ModelFolderError(f"Cannot upload {folder}: it has no card. Write one with 'subjectwise card {folder}'.")
     try:
         validate_repo_id(name)
         valid = name.count("/") == 1
@@ -68,10 +75,17 @@ def plan_upload(folder: Path, name: str) -> Upload:
 
 
 def push(folder: Path, name: str, *, private: bool = True, message: str = "") -> Upload:
-    """Creates the repository `name` on the Hub where there is none, and uploads the folder in one commit.
+    """Upload the folder in one commit to the repository `name` on the Hub, which is created where it is missing.
+
+    Args:
+        folder: of the model.
+        name: of the repository.
+        private: whether a new repository is private.
+        message: of the commit; "" for a default.
 
     Raises:
-        ModelFolderError, OutputError: as `plan_upload`; or the Hub cannot be reached, or refuses.
+        ModelFolderError: as for `plan_upload`.
+        OutputError: as for `plan_upload`; or the Hub cannot be reached, or refuses the upload.
     """
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled
@@ -87,12 +101,12 @@ def push(folder: Path, name: str, *, private: bool = True, message: str = "") ->
             commit_message=message or "Upload a subjectwise model",
         )
     except LocalTokenNotFoundError as error:
-        raise OutputError("You are not logged in to the Hub; run 'hf auth login', or set HF_TOKEN.") from error
+        raise OutputError("Cannot upload: not logged in to the Hub. Run 'hf auth login', or set HF_TOKEN.") from error
     except OfflineModeIsEnabled as error:
-        raise OutputError("HF_HUB_OFFLINE is set; unset it to upload.") from error
+        raise OutputError("Cannot upload: HF_HUB_OFFLINE is set. Unset it.") from error
     except HfHubHTTPError as error:
         reason = " ".join(str(error.server_message or error).split())[:200]
-        raise OutputError(f"The Hub did not take {name}: {reason}") from error
+        raise OutputError(f"Cannot upload to {name}: the Hub refused: {reason}") from error
     except OSError as error:
-        raise OutputError(f"The Hub cannot be reached ({type(error).__name__}); try again later.") from error
+        raise OutputError(f"Cannot reach the Hub ({type(error).__name__}); try again later.") from error
     return replace(plan, url=str(done.commit_url))

@@ -15,6 +15,13 @@ from subjectwise.types import FloatArray, IntArray
 
 PRIOR_CORRECTIONS = ("none", "batch", "match")
 
+# With fewer validation rows the temperature is largely its prior's, and no threshold promises much: where 100 rows are
+# all right, the error rate may still be 4 % (the upper bound of a 95 % interval).
+ENOUGH_ROWS = 100
+
+# Of the prior of the temperature, see `fit_temperature`.
+LOG_TEMPERATURE_SD = 0.5
+
 
 def apply_temperature(log_probs: FloatArray, temperature: float) -> FloatArray:
     """Return probabilities, [rows, labels], rows summing to 1, from log-probabilities divided by `temperature`."""
@@ -24,25 +31,39 @@ def apply_temperature(log_probs: FloatArray, temperature: float) -> FloatArray:
 
 
 def fit_temperature(log_probs: FloatArray, truth: IntArray, weights: FloatArray | None = None) -> float:
-    """Return the temperature, 0.05 to 20, of lowest NLL on validation rows (Guo et al. 2017).
+    """Return the most probable temperature, 0.05 to 20, given validation rows (Guo et al. 2017) and a prior.
 
-    NLL is convex in 1/temperature, so a golden-section search over it finds the minimum.
+    Few rows that are all right are separable: the lower the temperature, the lower their NLL, down to any bound. A
+    weakly informative prior stops that, as for logistic regression (Gelman et al. 2008, Annals of Applied Statistics
+    2): the log-temperature is normal around 0 with a standard deviation of 0.5, so that 95 % of temperatures lie
+    between 0.38 and 2.7. It weighs as much as a few rows: 12 right answers of a model that says 0.60 make it say 0.92,
+    and 400 make it say 0.998. `benchmarks/coverage.py` prints what it gains on few rows and costs on many.
+
+    Args:
+        log_probs: [rows, labels], or other scores that a temperature turns into probabilities.
+        truth: the index of each row's label, [rows].
+        weights: of the rows, [rows], of mean 1; None for 1 each.
     """
 
-    def loss(inverse: float) -> float:
-        scaled = log_probs * inverse
+    def loss(log_temperature: float) -> float:
+        scaled = log_probs / np.exp(log_temperature)
         chosen = scaled[np.arange(len(truth)), truth]
-        return float(np.average(np.logaddexp.reduce(scaled, axis=1) - chosen, weights=weights))
+        losses = np.logaddexp.reduce(scaled, axis=1) - chosen
+        nll = float(losses.sum() if weights is None else (weights * losses).sum())
+        return nll + float(log_temperature**2) / (2 * LOG_TEMPERATURE_SD**2)
 
-    low, high = 1 / 20.0, 1 / 0.05
+    # 1) The best of a grid, 2) and a golden-section search between its neighbours.
+    grid = np.linspace(np.log(0.05), np.log(20.0), 31)
+    best = int(np.argmin([loss(point) for point in grid]))
+    low, high = grid[max(0, best - 1)], grid[min(len(grid) - 1, best + 1)]
     golden = (np.sqrt(5) - 1) / 2
-    while high - low > 1e-6:
+    while high - low > 1e-5:
         left, right = high - golden * (high - low), low + golden * (high - low)
         if loss(left) <= loss(right):
             high = right
         else:
             low = left
-    return float(2 / (low + high))
+    return float(np.exp((low + high) / 2))
 
 
 def remove_temperature(probabilities: FloatArray, temperature: float) -> FloatArray:

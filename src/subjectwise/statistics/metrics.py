@@ -17,6 +17,10 @@ Measure = Callable[[FloatArray, IntArray], float]
 
 ECE_BINS = 15
 
+# Probabilities below this count as this, so that one wrong certainty does not make the NLL of all rows infinite.
+LOWEST_PROBABILITY = 1e-15
+HIGHEST_NLL = float(-np.log(LOWEST_PROBABILITY))
+
 
 def check(probabilities: FloatArray, truth: IntArray) -> None:
     """Raise DataError when the two differ in length, are empty, or a row is not a distribution."""
@@ -67,13 +71,18 @@ def nll(probabilities: FloatArray, truth: IntArray) -> float:
 def nll_of_rows(probabilities: FloatArray, truth: IntArray) -> FloatArray:
     """Return the negative log-likelihood of each row's truth, [rows]."""
     chosen = probabilities[np.arange(len(truth)), truth]
-    return np.asarray(-np.log(np.maximum(chosen, 1e-15)))
+    return np.asarray(-np.log(np.maximum(chosen, LOWEST_PROBABILITY)))
 
 
 def brier(probabilities: FloatArray, truth: IntArray) -> float:
     """Return Brier's original score for many classes, 0 to 2: the mean squared distance to the one-hot truth."""
+    return float(brier_of_rows(probabilities, truth).mean())
+
+
+def brier_of_rows(probabilities: FloatArray, truth: IntArray) -> FloatArray:
+    """Return the Brier score of each row, [rows]."""
     one_hot = np.eye(probabilities.shape[1])[truth]
-    return float(((probabilities - one_hot) ** 2).sum(axis=1).mean())
+    return np.asarray(((probabilities - one_hot) ** 2).sum(axis=1))
 
 
 def _bins(values: FloatArray, bins: int, equal_width: bool = False) -> IntArray:

@@ -16,17 +16,13 @@ from subjectwise.models.devices import AUTO, Compute
 from subjectwise.models.model_config import ModelConfig, read_config, write_config
 from subjectwise.models.model_folder import load_model
 from subjectwise.publish.model_card import write_card
-from subjectwise.statistics.calibration import apply_temperature, fit_temperature
+from subjectwise.statistics.calibration import ENOUGH_ROWS, apply_temperature, fit_temperature
 from subjectwise.statistics.metrics import MEASURES
 from subjectwise.statistics.scope import ScopeCalibration, fit_scope
-from subjectwise.statistics.thresholds import find_thresholds
+from subjectwise.statistics.thresholds import RISK, find_thresholds
 from subjectwise.text.spelling import count_words
 from subjectwise.training.validation import ValidationScores, score_examples
-from subjectwise.types import FloatArray, JsonObject
-
-# With fewer validation rows the temperature and the thresholds are guesses: of 100 rows that are all right, the error
-# rate may still be 3 % (the upper bound of a 95 % interval).
-ENOUGH_ROWS = 100
+from subjectwise.types import BoolArray, FloatArray, JsonObject
 
 
 def calibrate(
@@ -68,11 +64,13 @@ def calibrate(
     rows = scores.labelled()
     temperature = fit_temperature(rows.log_probs, rows.truth, rows.weights)
     probabilities = apply_temperature(rows.log_probs, temperature)
+    fair = rows.fair[np.arange(len(rows.truth)), probabilities.argmax(axis=1)]
     measured: JsonObject = {
         "rows": len(rows.truth),
         "manifest_sha256": data.manifest_sha256,
+        "threshold_risk": RISK,
         **{name: MEASURES[name](probabilities, rows.truth) for name in ("accuracy", "macro_f1", "nll", "ece")},
-        **({"kinds": _per_kind(rows, probabilities)} if data.kinds else {}),
+        **({"kinds": _per_kind(rows, probabilities, fair)} if data.kinds else {}),
     }
     results = {**config.results, "validation": measured}
     if data.manifest_sha256 == config.manifest_sha256:
@@ -82,7 +80,7 @@ def calibrate(
         config,
         temperature=temperature,
         prior=tuple(counts[label] / counts.total() for label in config.labels),
-        thresholds=find_thresholds(probabilities, rows.truth),
+        thresholds=find_thresholds(probabilities.max(axis=1), fair, weights=rows.weights),
         scope=_fit_scope(scores),
         results=results,
     )
@@ -124,10 +122,9 @@ def _data_description(data: SplitFolder) -> JsonObject:
     }
 
 
-def _per_kind(rows: ValidationScores, probabilities: FloatArray) -> dict[str, JsonObject]:
+def _per_kind(rows: ValidationScores, probabilities: FloatArray, fair: BoolArray) -> dict[str, JsonObject]:
     """Return rows, accuracy, and accuracy with a fair label counted as right, for each kind of rows."""
     best, kinds = probabilities.argmax(axis=1), np.array(rows.kinds)
-    fair = rows.fair[np.arange(len(best)), best]
     return {
         str(kind): {
             "rows": int(np.sum(kinds == kind)),

@@ -15,7 +15,8 @@ from helpers.tiny_models import WORDS, make_rows
 from subjectwise.errors import DataError, SubjectwiseError
 from subjectwise.evaluation.audit import Audit, audit, cross_validated, read_predictions, write_rows
 from subjectwise.labels import LabelSet
-from subjectwise.records import Example, FloatArray, Question
+from subjectwise.records import Example, Question
+from subjectwise.types import FloatArray
 
 LABELS = LabelSet(tuple(WORDS))
 
@@ -67,18 +68,18 @@ def test_the_estimates_add_up(flipped: tuple[Audit, set[str]]) -> None:
     assert json.loads(json.dumps(written)) == written
 
 
-def test_twins_stay_in_one_fold(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_near_duplicates_stay_in_one_fold(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = examples()
-    twins = [replace(row, row_id=f"{row.row_id}-twin", question=Question(row.question.text.upper())) for row in rows]
-    both = rows + twins
+    copies = [replace(row, row_id=f"{row.row_id}-copy", question=Question(row.question.text.upper())) for row in rows]
+    both = rows + copies
     seen: list[set[str]] = []
     split = StratifiedGroupKFold.split
 
     def watched(self: Any, *given: Any) -> Any:
-        for train, held in split(self, *given):
-            texts = [{both[i].question.text.casefold() for i in part} for part in (train, held)]
+        for train, scored in split(self, *given):
+            texts = [{both[i].question.text.casefold() for i in part} for part in (train, scored)]
             seen.append(texts[0] & texts[1])
-            yield train, held
+            yield train, scored
 
     monkeypatch.setattr(StratifiedGroupKFold, "split", watched)
     cross_validated(both, LABELS, "tfidf-svm", folds=3)
@@ -102,7 +103,7 @@ def test_questions_are_embedded_once(monkeypatch: pytest.MonkeyPatch) -> None:
             words = [word for group in WORDS.values() for word in group]
             return np.array([[word in text for word in words] for text in texts], dtype=float)
 
-    monkeypatch.setattr(module, "Encoder", Counting)
+    monkeypatch.setattr(module, "SentenceEncoder", Counting)
     done: list[int] = []
     rows = examples()
     found = cross_validated(rows, LABELS, encoder="some-encoder", on_progress=done.append)
@@ -130,7 +131,7 @@ def test_what_cannot_be_audited() -> None:
         audit(rows, even[:, :2] * 2, LABELS)
     with pytest.raises(DataError, match="is not one of the labels"):
         audit(rows, even[:, :2] * 2, LabelSet(("law", "physics")))
-    with pytest.raises(DataError, match="no baseline 'majority'; use one of minilm-lr, tfidf-svm"):
+    with pytest.raises(DataError, match="Unknown baseline 'majority'; choose one of minilm-lr, tfidf-svm"):
         cross_validated(rows, LABELS, "majority")
     with pytest.raises(DataError, match="'biology' has too few different questions for 30 folds"):
         cross_validated(rows, LABELS, "tfidf-svm", folds=30)
@@ -138,7 +139,7 @@ def test_what_cannot_be_audited() -> None:
 
 def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "cleanlab.filter", None)
-    with pytest.raises(SubjectwiseError, match=r"install subjectwise with the `audit` extra"):
+    with pytest.raises(SubjectwiseError, match=r"needs cleanlab.filter, .*subjectwise\[audit\]"):
         audit(examples(), np.full((96, 4), 0.25), LABELS)
 
 
@@ -166,8 +167,8 @@ def test_predictions_that_do_not_fit(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no prediction for 6 of 96 rows, such as '91'"):
         read_predictions(path, rows)
     for broken, message in (
-        ({"row_id": "1"}, "row 1 has no row_id or no scores"),
-        ({"row_id": "1", "scores": dict.fromkeys(LABELS, "high")}, "a score that is no number for the row '1'"),
+        ({"row_id": "1"}, "in row 1 scores is missing"),
+        ({"row_id": "1", "scores": dict.fromkeys(LABELS, "high")}, "in row 1 scores.biology is not a number"),
     ):
         path.write_text(json.dumps(broken) + "\n", encoding="utf-8")
         with pytest.raises(DataError, match=message):
@@ -177,7 +178,7 @@ def test_predictions_that_do_not_fit(tmp_path: Path) -> None:
     path.write_text(path.read_text() + json.dumps(narrow) + "\n", encoding="utf-8")
     with pytest.raises(DataError, match="other labels for the row '2'"):
         read_predictions(path, rows[:2])
-    with pytest.raises(DataError, match="There is no file"):
+    with pytest.raises(DataError, match="Unknown file"):
         read_predictions(tmp_path / "none.jsonl", rows)
 
 
@@ -211,4 +212,4 @@ def test_the_command(rows_file: Path, split_folder: Path, tmp_path: Path) -> Non
     judged = run("--data", str(rows_file), "--predictions", str(predictions), "--json")
     assert json.loads(judged.stdout)["suspects"] == 0
     again = run("--data", str(rows_file), "-o", str(output))
-    assert "exists already" in str(again.exception)
+    assert "already exists" in str(again.exception)

@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import json
+import sys
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from helpers.tiny_models import TINY_SETTINGS
 from subjectwise.data.split import open_split
-from subjectwise.errors import DataError
+from subjectwise.errors import DataError, OutputError, SubjectwiseError
+from subjectwise.evaluation.evaluate import split_rows
 from subjectwise.evaluation.learning_curve import draw_rows, learning_curve
+from subjectwise.evaluation.report_files import read_learning_curve
+from subjectwise.evaluation.report_schema import LearningCurvePoint
 from subjectwise.records import Example, Question
 
 
@@ -36,12 +40,54 @@ def test_a_rare_label_is_never_left_out() -> None:
 
 
 def test_a_recipe_learns(tiny_base: Path, split_folder: Path, tmp_path: Path) -> None:
-    told: list[dict[str, Any]] = []
+    points: list[LearningCurvePoint] = []
     curve = learning_curve(
         "small", open_split(split_folder), [12], [1], tmp_path, settings=TINY_SETTINGS, base=str(tiny_base),
-        device="cpu", on_point=told.append,
+        device="cpu", on_point=points.append,
     )  # fmt: skip
-    assert curve["points"] == told and told[0]["rows"] == 12 and 0 < told[0]["accuracy"]["value"] <= 1
+    assert curve.points == points and points[0].rows == 12 and 0 < points[0].accuracy.value <= 1
     assert sorted(path.name for path in tmp_path.iterdir()) == ["learning_curve.json"]
+    assert read_learning_curve(tmp_path / "learning_curve.json") == curve
     with pytest.raises(DataError, match="from 4 to the"):
         learning_curve("small", open_split(split_folder), [10_000], [1], tmp_path / "x")
+
+
+def test_an_interrupted_curve_is_continued(split_folder: Path, tmp_path: Path) -> None:
+    data = open_split(split_folder)
+
+    def stop(point: LearningCurvePoint) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        learning_curve("baseline:tfidf-svm", data, [12, 20], [1], tmp_path, on_point=stop)
+    points: list[LearningCurvePoint] = []
+    curve = learning_curve("baseline:tfidf-svm", data, [12, 20], [1], tmp_path, on_point=points.append)
+    assert [point.rows for point in points] == [20] and [point.rows for point in curve.points] == [12, 20]
+    assert read_learning_curve(tmp_path / "learning_curve.json").points == curve.points
+    with pytest.raises(OutputError, match="curve of another learner or of other data"):
+        learning_curve("baseline:majority", data, [12], [1], tmp_path)
+    with pytest.raises(OutputError, match="curve of another learner or of other data"):
+        learning_curve("baseline:tfidf-svm", data, [12], [1], tmp_path, split="validation")
+
+
+def test_a_curve_of_0_1_0_is_continued(split_folder: Path, tmp_path: Path) -> None:
+    data = open_split(split_folder)
+    rows = split_rows(data)
+    learning_curve("baseline:tfidf-svm", data, [12], [1], tmp_path)
+    path = tmp_path / "learning_curve.json"
+    content = json.loads(path.read_text())
+    # 0.1.0 did not write how the prior was corrected.
+    del content["data"]["prior_correction"]
+    path.write_text(json.dumps(content))
+    curve = learning_curve("baseline:tfidf-svm", data, [12, 20], [1], tmp_path)
+    assert [point.rows for point in curve.points] == [12, 20]
+    assert curve.data is not None and curve.data.rows == len(rows.examples)
+
+
+def test_a_missing_extra_is_named_before_any_work(
+    split_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "accelerate", None)
+    with pytest.raises(SubjectwiseError, match=r"needs accelerate, .*subjectwise\[train\]"):
+        learning_curve("small", open_split(split_folder), [12], [1], tmp_path / "x")
+    assert not (tmp_path / "x").exists()

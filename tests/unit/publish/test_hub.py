@@ -1,13 +1,10 @@
-"""Uploading, against a Hub of the test's own that speaks the real client's protocol."""
+"""Uploading, with the real client, to a server that speaks the Hub's protocol."""
 
 from __future__ import annotations
 
 import base64
 import json
-import os
 import shutil
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,24 +13,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from huggingface_hub import constants
 
+from helpers.commands import run_command
 from subjectwise.errors import ModelFolderError, OutputError
 from subjectwise.publish.hub import plan_upload
 
 
 @dataclass
 class FakeHub:
-    """What the client asked for, and the files that it committed."""
+    """The requests of the client, and the files that it committed."""
 
     url: str = ""
-    asked: list[str] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
     created: dict[str, Any] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
     refuse: bool = False
 
 
 @pytest.fixture
-def hub() -> Iterator[FakeHub]:
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
+    """A Hub that the client of this process uses."""
     state = FakeHub()
 
     class Handler(BaseHTTPRequestHandler):
@@ -49,12 +49,12 @@ def hub() -> Iterator[FakeHub]:
             self.wfile.write(body)
 
         def do_GET(self) -> None:
-            state.asked.append(f"GET {self.path}")
+            state.requests.append(f"GET {self.path}")
             self.answer({"id": "me/subjects", "sha": "0" * 40, "siblings": []})
 
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            state.asked.append(f"POST {self.path}")
+            state.requests.append(f"POST {self.path}")
             if state.refuse:
                 self.answer({"error": "You may not write here"}, 403)
             elif self.path == "/api/repos/create":
@@ -77,17 +77,13 @@ def hub() -> Iterator[FakeHub]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     state.url = f"http://127.0.0.1:{server.server_address[1]}"
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+    monkeypatch.setenv("HF_TOKEN", "hf_test")
+    monkeypatch.setattr(constants, "ENDPOINT", state.url)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
     yield state
     server.shutdown()
-
-
-def command(hub: FakeHub, *arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    given = {
-        **os.environ, "HF_ENDPOINT": hub.url, "HF_TOKEN": "hf_test", "HF_HUB_OFFLINE": "0", **environment,
-    }  # fmt: skip
-    line = [sys.executable, "-m", "subjectwise.cli.app", "push", *map(str, arguments)]
-    return subprocess.run(line, capture_output=True, text=True, env=given, timeout=120)
+    server.server_close()
 
 
 @pytest.fixture
@@ -95,32 +91,35 @@ def folder(tiny_model: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(tiny_model, tmp_path / "model"))
 
 
-def test_it_is_a_dry_run_unless_told(hub: FakeHub, folder: Path) -> None:
-    found = command(hub, folder, "me/subjects")
-    assert found.returncode == 0, found.stderr
-    assert "adapter_model.safetensors" in found.stdout and "add --upload" in found.stdout
-    assert hub.asked == []
+def test_it_is_a_dry_run_by_default(hub: FakeHub, folder: Path) -> None:
+    finished = run_command("push", folder, "me/subjects")
+    assert finished.returncode == 0, finished.stderr
+    assert "adapter_model.safetensors" in finished.stdout and "add --upload" in finished.stdout
+    assert hub.requests == []
 
 
 def test_the_folder_arrives_as_it_is(hub: FakeHub, folder: Path) -> None:
     (folder / "diary.txt").write_text("not part of a model folder")
-    found = command(hub, folder, "me/subjects", "--upload", "--json")
-    assert found.returncode == 0, found.stderr
-    told = json.loads(found.stdout)
-    assert told["uploaded"] is True and told["url"].endswith("/commit/1")
+    finished = run_command("push", folder, "me/subjects", "--upload", "--json")
+    assert finished.returncode == 0, finished.stderr
+    printed = json.loads(finished.stdout)
+    assert printed["uploaded"] is True and printed["url"].endswith("/commit/1")
     assert hub.created["name"] == "subjects" and hub.created["visibility"] == "private"
-    assert sorted(hub.files) == told["files"] and "diary.txt" not in hub.files
+    assert sorted(hub.files) == printed["files"] and "diary.txt" not in hub.files
     for name, content in hub.files.items():
         assert content == (folder / name).read_bytes(), name
 
 
-def test_a_refusal_is_one_sentence(hub: FakeHub, folder: Path) -> None:
+def test_a_refusal_is_one_sentence(hub: FakeHub, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hub.refuse = True
-    found = command(hub, folder, "me/subjects", "--upload")
-    assert found.returncode == 1 and found.stderr.startswith("Error: The Hub did not take me/subjects")
-    assert "Traceback" not in found.stderr and hub.files == {}
-    found = command(hub, folder, "me/subjects", "--upload", HF_HUB_OFFLINE="1")
-    assert found.returncode == 1 and "HF_HUB_OFFLINE is set" in found.stderr
+    finished = run_command("push", folder, "me/subjects", "--upload")
+    assert finished.returncode == 1
+    assert finished.stderr.startswith("Error: Cannot upload to me/subjects: the Hub refused: ")
+    assert "You may not write here" in finished.stderr
+    assert "Traceback" not in finished.stderr and hub.files == {}
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    finished = run_command("push", folder, "me/subjects", "--upload")
+    assert finished.returncode == 1 and "HF_HUB_OFFLINE is set" in finished.stderr
 
 
 def test_what_cannot_be_uploaded(folder: Path, tmp_path: Path) -> None:
@@ -130,5 +129,5 @@ def test_what_cannot_be_uploaded(folder: Path, tmp_path: Path) -> None:
     (folder / "README.md").unlink()
     with pytest.raises(ModelFolderError, match="subjectwise card"):
         plan_upload(folder, "me/subjects")
-    with pytest.raises(ModelFolderError, match="no model folder"):
+    with pytest.raises(ModelFolderError, match="Unknown model folder"):
         plan_upload(tmp_path / "nothing", "me/subjects")

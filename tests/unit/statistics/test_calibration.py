@@ -20,7 +20,7 @@ def drawn(rows: int = 20_000, classes: int = 6) -> tuple[FloatArray, np.ndarray]
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.5])
-def test_a_temperature_is_found_again(temperature: float) -> None:
+def test_a_temperature_is_recovered(temperature: float) -> None:
     probabilities, truth = drawn()
     # Log-probabilities that are right only once divided by `temperature`.
     log_probs = np.log(apply_temperature(np.log(probabilities), 1 / temperature))
@@ -30,7 +30,37 @@ def test_a_temperature_is_found_again(temperature: float) -> None:
     np.testing.assert_allclose(remove_temperature(recovered, temperature), np.exp(log_probs), atol=1e-9)
 
 
-def test_the_mix_of_labels_is_found_where_it_has_changed() -> None:
+def constant(confidence: float, rows: int) -> FloatArray:
+    """Log-probabilities of four labels, the first with that confidence."""
+    return np.asarray(np.log(np.tile([confidence, *[(1 - confidence) / 3] * 3], (rows, 1))))
+
+
+@pytest.mark.parametrize(("confidence", "at_most"), [(0.6, 0.93), (0.9, 0.98), (0.99, 0.996)])
+def test_a_dozen_right_answers_are_not_certainty(confidence: float, at_most: float) -> None:
+    # By Laplace's rule of succession the next answer is right with a probability of 13/14, or 0.93.
+    log_probs = constant(confidence, 12)
+    temperature = fit_temperature(log_probs, np.zeros(12, dtype=np.int64))
+    assert 0.4 < temperature < 1
+    assert confidence < apply_temperature(log_probs, temperature)[0, 0] < at_most
+
+
+def test_a_dozen_wrong_answers_are_not_ignorance() -> None:
+    assert 1 < fit_temperature(constant(0.9, 12), np.ones(12, dtype=np.int64)) < 6
+
+
+def test_the_prior_hardly_weighs_on_many_rows() -> None:
+    log_probs = constant(0.9, 2000)
+    truth = (np.arange(2000) % 10 == 0).astype(np.int64)
+    assert fit_temperature(log_probs, truth) == pytest.approx(1.0, abs=0.002)
+    for wanted in (0.3, 3.0):
+        assert fit_temperature(log_probs * wanted, truth) == pytest.approx(wanted, rel=0.01)
+
+
+def test_without_rows_the_temperature_is_the_priors() -> None:
+    assert fit_temperature(np.zeros((0, 3)), np.zeros(0, dtype=np.int64)) == pytest.approx(1.0, abs=1e-4)
+
+
+def test_the_mix_of_labels_is_estimated_where_it_has_changed() -> None:
     probabilities, truth = drawn()
     # Label 0 becomes four times as frequent, by leaving out most of the other rows.
     generator = np.random.default_rng(4)

@@ -1,11 +1,11 @@
-"""Figures agree with scikit-learn; intervals hold what they promise."""
+"""Metrics agree with scikit-learn and torchmetrics."""
 
 import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
 
 from subjectwise.errors import DataError
-from subjectwise.statistics import metrics, significance
+from subjectwise.statistics import metrics
 
 
 def drawn(seed: int, rows: int = 400, classes: int = 5) -> tuple[np.ndarray, np.ndarray]:
@@ -42,19 +42,6 @@ def test_ece_is_small_when_calibrated_and_the_gap_when_not() -> None:
     assert metrics.ece(always, truth) == pytest.approx(0.4)
 
 
-def test_wilson_is_the_published_example() -> None:
-    # Newcombe (1998), Statistics in Medicine 17, table I: 81 of 263.
-    interval = significance.wilson_interval(81, 263)
-    assert (round(interval.low, 4), round(interval.high, 4)) == (0.2553, 0.3662)
-
-
-def test_intervals_hold_the_figure() -> None:
-    probabilities, truth = drawn(2)
-    for name, interval in significance.measure(probabilities, truth, resamples=200).items():
-        assert interval.low <= interval.value <= interval.high, name
-        assert interval.high - interval.low < 0.5, name
-
-
 def test_bad_input_is_refused() -> None:
     probabilities, truth = drawn(0)
     for bad, labels, part in [
@@ -64,7 +51,7 @@ def test_bad_input_is_refused() -> None:
         (np.full_like(probabilities, np.nan), truth, "do not sum to 1"),
     ]:
         with pytest.raises(DataError, match=part):
-            significance.measure(bad, labels)
+            metrics.check(bad, labels)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -74,7 +61,7 @@ def test_agrees_with_torchmetrics(seed: int) -> None:
 
     probabilities, truth = drawn(seed)
     given, labels = torch.tensor(probabilities), torch.tensor(truth)
-    for found, expected in [
+    for measured, expected in [
         (metrics.accuracy(probabilities, truth), torchmetrics.multiclass_accuracy(given, labels, 5, average="micro")),
         (metrics.macro_f1(probabilities, truth), torchmetrics.multiclass_f1_score(given, labels, 5, average="macro")),
         (
@@ -82,7 +69,7 @@ def test_agrees_with_torchmetrics(seed: int) -> None:
             torchmetrics.multiclass_calibration_error(given, labels, 5, n_bins=metrics.ECE_BINS, norm="l1"),
         ),
     ]:
-        assert found == pytest.approx(float(expected), abs=1e-6)
+        assert measured == pytest.approx(float(expected), abs=1e-6)
     table = torchmetrics.multiclass_confusion_matrix(given, labels, 5)
     np.testing.assert_array_equal(metrics.confusion(probabilities, truth), table.numpy())
 
@@ -105,9 +92,9 @@ def test_classwise_ece_is_the_gap_of_each_class() -> None:
 def test_reliability_bins_hold_every_row_and_give_the_ece() -> None:
     probabilities, truth = drawn(4)
     bins = metrics.reliability(probabilities, truth)
-    assert sum(found.rows for found in bins) == len(truth) and len(bins) == metrics.ECE_BINS
-    assert [found.confidence for found in bins] == sorted(found.confidence for found in bins)
-    gap = sum(found.rows * abs(found.accuracy.value - found.confidence) for found in bins) / len(truth)
+    assert sum(each.rows for each in bins) == len(truth) and len(bins) == metrics.ECE_BINS
+    assert [each.confidence for each in bins] == sorted(each.confidence for each in bins)
+    gap = sum(abs(each.right - each.rows * each.confidence) for each in bins) / len(truth)
     assert gap == pytest.approx(metrics.ece(probabilities, truth))
 
 
@@ -121,25 +108,3 @@ def test_risk_coverage() -> None:
         (1.0, 0.5, 0.6),
     ]
     assert metrics.accuracy_at(curve, 0.6).coverage == 0.75 and metrics.accuracy_at(curve, 1.0).coverage == 1.0
-
-
-def test_mcnemar_is_the_binomial_test() -> None:
-    from scipy.stats import binomtest
-
-    generator = np.random.default_rng(0)
-    for share in (0.5, 0.7, 0.9):
-        first, second = generator.random(300) < 0.8, generator.random(300) < share
-        only_first, only_second = int(np.sum(first & ~second)), int(np.sum(~first & second))
-        expected = binomtest(only_first, only_first + only_second).pvalue
-        assert significance.mcnemar(first, second) == pytest.approx(expected, rel=1e-9)
-    assert significance.mcnemar(first, first) == 1.0
-
-
-def test_a_paired_difference_is_narrower_than_two_intervals() -> None:
-    probabilities, truth = drawn(5)
-    other = probabilities.copy()
-    other[:20] = other[:20, ::-1]
-    found = significance.paired_difference(probabilities, other, truth)
-    assert found.value == pytest.approx(metrics.accuracy(probabilities, truth) - metrics.accuracy(other, truth))
-    assert found.low <= found.value <= found.high and found.high - found.low < 0.05
-    assert significance.paired_difference(probabilities, probabilities, truth) == significance.Interval(0.0, 0.0, 0.0)
