@@ -21,6 +21,9 @@ def evaluate(
     predictor: Annotated[str, typer.Argument(help=PREDICTOR_HELP)],
     data: Annotated[str, typer.Option(help="A folder that 'subjectwise data split' wrote, or a labelled file.")],
     split: Annotated[str, typer.Option(help="train, validation or test, of a split folder.")] = "test",
+    kind: Annotated[
+        list[str] | None, typer.Option(help="Only this kind of rows, of a mixture; may be repeated.")
+    ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for report.json, predictions.jsonl.")
     ] = None,
@@ -68,7 +71,7 @@ def evaluate(
     training_rows = train_on or folder
     known = open_split(training_rows) if training_rows else None
     if folder:
-        rows = split_rows(open_split(folder), split)
+        rows = split_rows(open_split(folder), split, kind or ())
     else:
         rows = file_rows(data, Columns(question=question_column, label=label_column))
     names = known.labels if known else [row.label for row in rows.examples]

@@ -9,11 +9,18 @@ from rich.table import Table
 from rich.text import Text
 
 from subjectwise.evaluation.audit import Audit
-from subjectwise.evaluation.report_schema import METRIC_NAMES, Calibration, EvaluationReport, NoiseResult
+from subjectwise.evaluation.report_schema import (
+    METRIC_NAMES,
+    Calibration,
+    EvaluationReport,
+    KindMetrics,
+    NoiseResult,
+    ScopeMetrics,
+)
 from subjectwise.statistics.intervals import Interval
 from subjectwise.statistics.metrics import CoveragePoint
 
-_REPORT_WIDTH = 100  # where the output is not a terminal
+_REPORT_WIDTH = 120  # where the output is not a terminal
 _AUDIT_WIDTH = 160
 _QUESTION_CHARACTERS = 110
 _AUDIT_PAIRS = 10
@@ -30,6 +37,10 @@ def print_report(report: EvaluationReport) -> None:
     shown = "with options" if data.with_options else "question text only"
     console.print(f"{report.predictor} on {data.protocol} {data.split}, {data.rows:,} rows, {shown}")
     console.print(_metrics_table(report))
+    if report.kinds:
+        console.print(_kinds_table(report.kinds))
+    if report.scope:
+        console.print(_scope_text(report.scope))
     classes = Table("label", "rows", "precision", "recall", "F1", box=None)
     for label, row in report.per_class.items():
         values = (f"{value:.3f}" for value in (row.precision, row.recall, row.f1))
@@ -59,6 +70,32 @@ def _metrics_table(report: EvaluationReport) -> Table:
             interval = f"{metric.low:.3f} to {metric.high:.3f}" if isinstance(metric, Interval) else ""
             table.add_row(name, f"{metric.value:.3f}", interval)
     return table
+
+
+def _kinds_table(kinds: dict[str, KindMetrics]) -> Table:
+    targets = list(dict.fromkeys(target for kind in kinds.values() for target in kind.thresholds))
+    promised = [f"{float(target):.0%} promised" for target in targets]
+    table = Table("kind", "rows", "accuracy", "any fair label", "lowest label", "ECE, fair", *promised, box=None)
+    for name, kind in kinds.items():
+        kept = [kind.thresholds[target].accuracy for target in targets]
+        table.add_row(
+            Text(name), f"{kind.rows:,}", f"{kind.accuracy.value:.1%}", _share(kind.fair_accuracy),
+            Text(f"{kind.lowest_label} {kind.lowest_fair_accuracy.value:.0%}"), f"{kind.fair_ece:.3f}",
+            *("-" if accuracy is None else f"{accuracy.value:.1%}" for accuracy in kept),
+        )  # fmt: skip
+    return table
+
+
+def _scope_text(scope: ScopeMetrics) -> str:
+    kinds = ", ".join(f"{kind} {share.value:.1%}" for kind, share in scope.kinds.items())
+    return (
+        f"requests of no label: AUROC {scope.auroc:.4f}; below in_scope {scope.threshold:.3f} are "
+        f"{_share(scope.flagged)} of them and {_share(scope.questions_flagged)} of questions\n  by kind: {kinds}"
+    )
+
+
+def _share(interval: Interval) -> str:
+    return f"{interval.value:.1%} [{interval.low:.1%}, {interval.high:.1%}]"
 
 
 def _calibration_line(calibration: Calibration) -> str:

@@ -14,6 +14,7 @@ from subjectwise.data.read_table import read_examples
 from subjectwise.data.split import SplitFolder, rows_sha256
 from subjectwise.errors import DataError
 from subjectwise.evaluation import slices
+from subjectwise.evaluation.kinds import per_kind, scope_metrics
 from subjectwise.evaluation.report_schema import (
     EvaluationReport,
     MeasuredRows,
@@ -24,8 +25,9 @@ from subjectwise.evaluation.robustness import robustness
 from subjectwise.labels import LabelSet
 from subjectwise.records import Example, Question, QuestionClassifier, Scored, show_options
 from subjectwise.statistics.calibration import correct_prior
+from subjectwise.statistics.fair_labels import rows_in_scope
 from subjectwise.statistics.significance import measure
-from subjectwise.types import IntArray, Progress
+from subjectwise.types import FloatArray, IntArray, Progress
 from subjectwise.utils.versions import library_versions, machine_description
 
 USUAL_COLUMNS = Columns()
@@ -48,9 +50,19 @@ class Rows:
     manifest_sha256: str
 
 
-def split_rows(data: SplitFolder, split: str = "test") -> Rows:
-    """Return the rows of one split of a split folder."""
-    return Rows(data.examples(split), str(data.manifest["protocol"]), split, data.manifest_sha256)
+def split_rows(data: SplitFolder, split: str = "test", kinds: Sequence[str] = ()) -> Rows:
+    """Return the rows of one split of a split folder, of the given kinds alone where there are any.
+
+    Raises:
+        DataError: the split has no rows of a kind.
+    """
+    examples = data.examples(split)
+    if missing := [kind for kind in kinds if kind not in {row.kind for row in examples}]:
+        known = ", ".join(dict.fromkeys(row.kind for row in examples if row.kind)) or "none, since it is no mixture"
+        raise DataError(f"The {split} rows of {data.path} have no kind {missing[0]!r}; their kinds: {known}.")
+    chosen = [row for row in examples if not kinds or row.kind in kinds]
+    name = f"{split} ({', '.join(kinds)})" if kinds else split
+    return Rows(chosen, str(data.manifest["protocol"]), name, data.manifest_sha256)
 
 
 def file_rows(source: str, columns: Columns = USUAL_COLUMNS) -> Rows:
@@ -83,6 +95,8 @@ def evaluate(
 ) -> Evaluation:
     """Measure `predictor` on labelled rows.
 
+    Requests of no label count in `scope` alone: every other section is of the rows that belong to one.
+
     Args:
         predictor: whatever classifies questions.
         rows: to measure on.
@@ -100,28 +114,30 @@ def evaluate(
         DataError: the rows have a label that the predictor does not know, or no row of one that it knows.
     """
     # 1) The rows, and the labels in the order of the predictor's columns.
-    examples = _spread(rows.examples, limit)
+    every = _spread(rows.examples, limit)
     labels = [str(label) for label in predictor.classes_]
+    belongs = rows_in_scope(every, labels)
+    examples = [example for example, known in zip(every, belongs, strict=True) if known]
+    if not examples:
+        raise DataError("All rows are requests of no label; give questions as well.")
     truth = _label_indices(examples, labels, predictor.labels, name, allow_missing)
     questions = show_options((example.question for example in examples), with_options)
 
-    def score(asked: Sequence[Question]) -> Scored:
+    def score(asked: Sequence[Question]) -> FloatArray:
         scored = predictor.score(asked, on_progress=on_progress)
-        return Scored(correct_prior(scored.probabilities, prior_correction, predictor.prior), scored.label_mass)
+        return correct_prior(scored.probabilities, prior_correction, predictor.prior)
 
     # 2) Their probabilities, against the clock.
     started = time.perf_counter()
-    scored = score(questions)
+    scored = predictor.score(show_options((row.question for row in every), with_options), on_progress=on_progress)
     seconds = time.perf_counter() - started
-    probabilities = scored.probabilities
+    probabilities = correct_prior(scored.probabilities[belongs], prior_correction, predictor.prior)
 
     # 3) The sections of the report.
     matrix = slices.confusion(probabilities, truth, labels)
     noise_results = {}
     if perturb:
-        noise_results = robustness(
-            lambda noisy: score(noisy).probabilities, questions, truth, probabilities, perturb, perturb_seed
-        )
+        noise_results = robustness(score, questions, truth, probabilities, perturb, perturb_seed)
     report = EvaluationReport(
         predictor=name,
         model_sha256=predictor.weights_sha256,
@@ -145,12 +161,15 @@ def evaluate(
         thresholds=slices.at_thresholds(probabilities, truth, predictor.thresholds),
         uncertainty=slices.uncertainty(probabilities, truth),
         robustness=noise_results,
-        speed=Speed(seconds=seconds, questions_per_second=len(examples) / seconds),
+        kinds=per_kind(probabilities, truth, labels, examples, predictor.thresholds) if examples[0].kind else {},
+        scope=scope_metrics(scored.in_scope, belongs, every, predictor.min_in_scope),
+        speed=Speed(seconds=seconds, questions_per_second=len(every) / seconds),
         versions=dict(library_versions()),
         machine=machine_description(),
         command=command,
     )
-    return Evaluation(report, _prediction_rows(examples, scored, labels))
+    mass = None if scored.label_mass is None else scored.label_mass[belongs]
+    return Evaluation(report, _prediction_rows(examples, Scored(probabilities, mass), labels))
 
 
 def _spread(examples: Sequence[Example], limit: int) -> list[Example]:

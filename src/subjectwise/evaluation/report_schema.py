@@ -163,6 +163,50 @@ class ThresholdResult:
     accuracy: Interval | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class KindMetrics:
+    """Metrics of one kind of rows of a mixture; `fair`: any label that a row names as fair counts as right.
+
+    Attributes:
+        rows: how many.
+        accuracy: of the rows' own labels.
+        fair_accuracy: of any fair label.
+        ece: calibration error of the confidence for the own label.
+        fair_ece: for any fair label.
+        lowest_label: the label whose rows have the lowest fair accuracy.
+        lowest_fair_accuracy: theirs.
+        thresholds: what the predictor's thresholds give, fair labels counted, by the accuracy that they promise.
+    """
+
+    rows: int
+    accuracy: Interval
+    fair_accuracy: Interval
+    ece: float
+    fair_ece: float
+    lowest_label: str
+    lowest_fair_accuracy: Interval
+    thresholds: dict[str, ThresholdResult] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScopeMetrics:
+    """How well requests of no label are told from questions.
+
+    Attributes:
+        threshold: of `in_scope`, below which a row is flagged.
+        auroc: of `in_scope`.
+        flagged: the share of requests of no label that are flagged.
+        questions_flagged: the share of questions that are.
+        kinds: the share that is flagged, by kind of rows.
+    """
+
+    threshold: float
+    auroc: float
+    flagged: Interval
+    questions_flagged: Interval
+    kinds: dict[str, Interval] = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
 class EntropyBand:
     """Rows whose normalised entropy is from `low` to `high`; without rows there is no accuracy.
@@ -230,17 +274,17 @@ class EvaluationReport:
     thresholds: dict[str, ThresholdResult] = field(default_factory=dict)
     uncertainty: list[EntropyBand] = field(default_factory=list)
     robustness: dict[str, list[NoiseResult]] = field(default_factory=dict)
+    kinds: dict[str, KindMetrics] = field(default_factory=dict)
+    scope: ScopeMetrics | None = None
     speed: Speed | None = None
     versions: dict[str, object] = field(default_factory=dict)
     machine: dict[str, object] = field(default_factory=dict)
     command: str = ""
 
     def to_dict(self) -> JsonObject:
-        """Return the content of the file; `robustness` only where noise was measured."""
+        """Return the content of the file, without sections of what was not measured."""
         content: JsonObject = {"schema_version": SCHEMA_VERSION, **to_json(self)}
-        if not self.robustness:
-            del content["robustness"]
-        return content
+        return {key: value for key, value in content.items() if value or key not in ("robustness", "kinds", "scope")}
 
 
 @dataclass(frozen=True, kw_only=True)

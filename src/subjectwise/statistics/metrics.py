@@ -104,16 +104,18 @@ def ece(probabilities: FloatArray, truth: IntArray, bins: int = ECE_BINS, equal_
     """
     confidence = probabilities.max(axis=1)
     correct = probabilities.argmax(axis=1) == truth
-    return _gap(confidence, correct, bins, equal_width)
+    return calibration_error(confidence, correct, bins, equal_width)
 
 
 def classwise_ece(probabilities: FloatArray, truth: IntArray, bins: int = ECE_BINS) -> float:
     """Return the calibration error of each class's own probability, averaged over the classes (Kull et al. 2019)."""
-    gaps = [_gap(column, truth == index, bins) for index, column in enumerate(probabilities.T)]
+    gaps = [calibration_error(column, truth == index, bins) for index, column in enumerate(probabilities.T)]
     return float(np.mean(gaps))
 
 
-def _gap(stated: FloatArray, happened: BoolArray, bins: int, equal_width: bool = False) -> float:
+def calibration_error(
+    stated: FloatArray, happened: BoolArray, bins: int = ECE_BINS, equal_width: bool = False
+) -> float:
     """Return the mean distance between stated and observed frequency, bins weighted by their rows."""
     gaps = np.bincount(_bins(stated, bins, equal_width), weights=happened - stated, minlength=bins)
     return float(np.abs(gaps).sum() / len(stated))
@@ -127,8 +129,21 @@ def perfect_ece(probabilities: FloatArray, bins: int = ECE_BINS, draws: int = 10
     """
     confidence = probabilities.max(axis=1)
     generator = np.random.default_rng(seed)
-    drawn = [_gap(confidence, generator.random(len(confidence)) < confidence, bins) for _ in range(draws)]
+    drawn = [calibration_error(confidence, generator.random(len(confidence)) < confidence, bins) for _ in range(draws)]
     return float(np.percentile(drawn, 95))
+
+
+def auroc(scores: FloatArray, positive: BoolArray) -> float:
+    """Return the probability that a positive row has a higher score than a negative one (Hanley and McNeil 1982).
+
+    Args:
+        scores: [rows]; ties count half.
+        positive: [rows]; at least one is and one is not.
+    """
+    from scipy.stats import rankdata
+
+    ranks, count = rankdata(scores), int(positive.sum())
+    return float((ranks[positive].sum() - count * (count + 1) / 2) / (count * (len(scores) - count)))
 
 
 @dataclass(frozen=True)

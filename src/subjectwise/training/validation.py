@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from subjectwise.labels import LabelSet
 from subjectwise.models.label_scores import Scorer
 from subjectwise.records import OUT_OF_SCOPE, Example, show_options
 from subjectwise.statistics import metrics
 from subjectwise.statistics.calibration import apply_temperature, fit_temperature
+from subjectwise.statistics.fair_labels import fair_labels
 from subjectwise.types import BoolArray, FloatArray, IntArray
 from subjectwise.utils.progress import progress_bar
 
@@ -60,18 +60,8 @@ def score_examples(
     truth = [-1 if example.label == OUT_OF_SCOPE else labels.index(example.label) for example in examples]
     kinds = tuple(example.kind for example in examples)
     return ValidationScores(
-        scores.log_probs, scores.in_scope, np.array(truth, dtype=np.int64), fair_labels(examples, labels), kinds
+        scores.log_probs, scores.in_scope, np.array(truth, dtype=np.int64), fair_labels(examples, labels.names), kinds
     )
-
-
-def fair_labels(examples: Sequence[Example], labels: LabelSet) -> BoolArray:
-    """Return whether each label is the row's own or one as fair, [rows, labels]; none for a request of no label."""
-    fair = np.zeros((len(examples), len(labels)), dtype=np.bool_)
-    for row, example in enumerate(examples):
-        for name in (example.label, *example.also):
-            if name in labels:
-                fair[row, labels.index(name)] = True
-    return fair
 
 
 def join_scores(parts: Sequence[ValidationScores]) -> ValidationScores:

@@ -8,18 +8,13 @@ import numpy as np
 import pytest
 
 from helpers.training import CPU
-from subjectwise.labels import LabelSet
 from subjectwise.models.model_folder import load_model
-from subjectwise.records import Example, Question
 from subjectwise.training.validation import (
     ValidationScores,
-    fair_labels,
     join_scores,
     measure_epoch,
     score_examples,
 )
-
-LABELS = LabelSet(("law", "math"))
 
 
 def scores_of(
@@ -60,12 +55,3 @@ def test_requests_of_no_label_count_by_the_answer_for_them_alone() -> None:
         assert measured["accuracy"] == 1 and (measured["nll"] < 0.2) == better
     assert join_scores(parts).kinds == ("a", "a", "none")
     assert join_scores(parts).labelled().kinds == ("a", "a")
-
-
-def test_labels_that_are_as_fair() -> None:
-    rows = [
-        Example("1", Question("What?"), "law", also=("math", "no label of the model")),
-        Example("2", Question("Why?"), "math"),
-        Example("3", Question("Hello!"), "none"),
-    ]
-    assert fair_labels(rows, LABELS).tolist() == [[True, True], [False, True], [False, False]]
