@@ -16,6 +16,7 @@ from subjectwise.classifier import Classifier
 from subjectwise.data.mix import load_mixture, write_mixture
 from subjectwise.data.split import SplitFolder
 from subjectwise.errors import RecipeError
+from subjectwise.evaluation.report_files import read_report
 from subjectwise.models.model_config import read_config
 from subjectwise.recipe import load_recipe
 from subjectwise.records import Decision
@@ -94,6 +95,25 @@ def test_a_model_without_that_answer_leaves_them_out(mixture: SplitFolder, tiny_
     train(recipe, mixture, tmp_path / "model", compute=CPU, progress=False)
     classifier = Classifier.from_pretrained(tmp_path / "model", device="cpu", dtype="float32")
     assert classifier.min_in_scope is None and classifier.classify("Hello!").in_scope is None
+
+
+def test_each_kind_is_reported_apart(mixture: SplitFolder, scoped_model: Path, tmp_path: Path) -> None:
+    model = ("--device", "cpu", "--dtype", "float32")
+    evaluate = ("evaluate", str(scoped_model), "--data", str(mixture.path), *model)
+    finished = run_command(*evaluate, "--output", str(tmp_path / "report"), "--json")
+    report = json.loads(finished.stdout)
+    exam = [row for row in mixture.examples("test") if row.kind == "exam"]
+    assert list(report["kinds"]) == ["exam"] and report["kinds"]["exam"]["rows"] == report["data"]["rows"] == len(exam)
+    assert report["metrics"]["accuracy"]["value"] == report["kinds"]["exam"]["accuracy"]["value"]
+    assert report["kinds"]["exam"]["fair_accuracy"]["value"] >= report["kinds"]["exam"]["accuracy"]["value"]
+    assert report["scope"]["auroc"] > 0.8 and set(report["scope"]["kinds"]) == {"exam", "chat"}
+    assert len((tmp_path / "report" / "predictions.jsonl").read_text().splitlines()) == len(exam)
+    assert read_report(tmp_path / "report" / "report.json").to_dict() == report
+    shown = run_command(*evaluate, "--kind", "exam").stdout
+    assert "any fair label" in shown and "requests of no label" not in shown and "test (exam)" in shown
+    assert "requests of no label: AUROC" in run_command(*evaluate).stdout
+    refused(*evaluate, "--kind", "poems", part="have no kind 'poems'; their kinds: exam, chat")
+    refused(*evaluate, "--kind", "chat", part="All rows are requests of no label")
 
 
 def test_the_commands(sources: Path, mixture: SplitFolder, scoped_model: Path, tmp_path: Path) -> None:

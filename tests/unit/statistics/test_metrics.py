@@ -108,3 +108,11 @@ def test_risk_coverage() -> None:
         (1.0, 0.5, 0.6),
     ]
     assert metrics.accuracy_at(curve, 0.6).coverage == 0.75 and metrics.accuracy_at(curve, 1.0).coverage == 1.0
+
+
+def test_auroc_is_the_probability_of_the_right_order() -> None:
+    assert metrics.auroc(np.array([0.1, 0.4, 0.35, 0.8]), np.array([False, False, True, True])) == pytest.approx(0.75)
+    assert metrics.auroc(np.array([0.5, 0.5]), np.array([True, False])) == 0.5, "a tie counts half"
+    generator = np.random.default_rng(0)
+    scores, positive = generator.random(400), generator.random(400) < 0.3
+    assert metrics.auroc(scores, positive) == pytest.approx(sklearn_metrics.roc_auc_score(positive, scores))
