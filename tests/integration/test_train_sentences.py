@@ -20,6 +20,7 @@ from subjectwise.models.model_config import SENTENCE_FOLDER, read_config
 from subjectwise.publish.hub import plan_upload
 from subjectwise.recipe import load_recipe
 from subjectwise.training import train_sentences as module
+from subjectwise.training import trainer
 from subjectwise.training.sentence_rows import Reason, read_reasons
 from subjectwise.training.train_sentences import train_sentences
 
@@ -74,7 +75,7 @@ def test_a_run_that_was_stopped_ends_with_the_same_adapter(
         train_sentences(tiny_model, reasons, data, tmp_path / name, recipe, compute=CPU, progress=False)
 
     start("whole")
-    make_trainer = module.make_trainer
+    make_trainer = trainer.make_trainer
 
     def stopping(report_to: Any, run: Any, callbacks: Any) -> Any:
         return make_trainer(report_to, run, [*callbacks, StopAt(5)])
@@ -90,7 +91,8 @@ def test_a_run_that_was_stopped_ends_with_the_same_adapter(
 
 
 def test_the_command(tiny_model: Path, reasons_file: Path, split_folder: Path, tmp_path: Path) -> None:
-    arguments = ["train-sentences", tiny_model, "--reasons", reasons_file, "--data", split_folder, "--device", "cpu"]
+    arguments: list[str | Path] = ["train-sentences", tiny_model, "--reasons", reasons_file, "--data", split_folder]
+    arguments += ["--device", "cpu"]
     arguments += ["--dtype", "float32", "--output", tmp_path / "writing", "--json"]
     arguments += [part for setting in (*SETTINGS, "training.epochs=1") for part in ("--set", setting)]
     finished = run_command(*arguments)

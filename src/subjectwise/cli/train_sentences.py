@@ -46,7 +46,7 @@ def train_sentences(
         typer.echo(json.dumps({**asdict(result), "folder": str(output)}))
         return
     typer.echo(
-        f"{output}: best epoch {result.best_epoch}, {result.rows:,} reasons; validation NLL of a token {result.nll:.3f} "
-        f"on {result.validation_rows:,}"
+        f"{output}: best epoch {result.best_epoch}, {result.rows:,} reasons; "
+        f"validation NLL of a token {result.nll:.3f} on {result.validation_rows:,}"
     )
     typer.echo(f'Next: subjectwise explain --model {output} --sentence "your question"')

@@ -4,7 +4,7 @@ import io
 from collections.abc import Sequence
 
 import numpy as np
-import pandas  # type: ignore[import-untyped]
+import pandas
 import pytest
 
 from subjectwise.data.cell_values import is_missing, read_name, read_options, read_question

@@ -1,0 +1,37 @@
+"""The GPU's training loop gives model folders that answer, on a CPU too."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import gpu_training
+import pytest
+
+from helpers.tiny_models import TINY_SETTINGS
+from subjectwise.classifier import Classifier
+from subjectwise.data.split import open_split
+from subjectwise.models.model_config import read_config
+
+
+def test_runs_are_written_as_model_folders(
+    tiny_base: Path, tiny_model: Path, split_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = ["prompt.out_of_scope=false", "training.epochs=2", "training.batch_size=8", *TINY_SETTINGS]
+    recipe = tmp_path / "tiny.yaml"
+    recipe.write_text(f"base: {tiny_base}\nprompt: {{max_tokens: 48}}\nlora: {{r: 16, alpha: 32}}\n")
+    arguments = ["--data", split_folder, "--from", tiny_model, "--seeds", "1", "2", "--output", tmp_path / "runs"]
+    arguments += ["--recipe", recipe, *(part for setting in settings for part in ("--set", setting))]
+    monkeypatch.setattr(sys, "argv", ["gpu_training.py", *map(str, arguments)])
+    gpu_training.main()
+
+    data = open_split(split_folder)
+    truth = [row.label for row in data.examples("train")]
+    for seed in ("seed1", "seed2"):
+        folder = tmp_path / "runs" / seed
+        assert read_config(folder).manifest_sha256 == data.manifest_sha256
+        classifier = Classifier.from_pretrained(folder, base=str(tiny_base), device="cpu", dtype="float32")
+        assert classifier.score([row.question.text for row in data.examples("train")], truth) > 0.5
+    assert not (tmp_path / "runs" / "base").exists()
+    first, second = (tmp_path / "runs" / seed / "adapter_model.safetensors" for seed in ("seed1", "seed2"))
+    assert first.read_bytes() != second.read_bytes()
