@@ -33,7 +33,8 @@ from serving_client import Connection, Seen, Server
 from subjectwise.labels import MMLU_PRO_LABELS, LabelSet
 from subjectwise.models.devices import Compute
 from subjectwise.predictors import load_predictor
-from subjectwise.records import Prediction, QuestionClassifier
+from subjectwise.question_classifier import QuestionClassifier
+from subjectwise.records import Prediction
 from subjectwise.utils.versions import library_versions, machine_description
 
 FILES = [HERE.parent / "data" / f"short_questions_{split}.jsonl" for split in ("train", "test")]

@@ -27,9 +27,9 @@ from subjectwise.models.model_folder import load_model, remove_base_path, shippe
 from subjectwise.models.pickled_by_folder import PickledByFolder
 from subjectwise.models.zero_shot import ZeroShot
 from subjectwise.publish.model_card import write_card
+from subjectwise.question_classifier import ScoreBasedClassifier
 from subjectwise.recipe import load_recipe
 from subjectwise.records import EncodedQuestion, Example, Explanation, Question, Scored
-from subjectwise.score_based_classifier import ScoreBasedClassifier
 from subjectwise.statistics.calibration import apply_temperature
 from subjectwise.statistics.scope import ScopeCalibration
 from subjectwise.text.question_list import QuestionsLike, question_list

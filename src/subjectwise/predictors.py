@@ -16,7 +16,8 @@ from subjectwise.errors import DataError
 from subjectwise.labels import MMLU_PRO_LABELS, LabelSet, fold_label
 from subjectwise.models.devices import AUTO, Compute
 from subjectwise.models.gguf import EMBEDDED
-from subjectwise.records import Example, QuestionClassifier
+from subjectwise.question_classifier import QuestionClassifier
+from subjectwise.records import Example
 
 SHIPPED = "shipped"
 ZERO_SHOT, FEW_SHOT, BASELINE = "zero-shot", "few-shot", "baseline"

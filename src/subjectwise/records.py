@@ -1,27 +1,16 @@
-"""The records that travel between modules, and the protocol that every predictor implements."""
+"""The records that travel between modules: questions, rows, probabilities, answers and explanations."""
 
 from __future__ import annotations
 
-import re
-import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Protocol, overload
-
-import numpy.typing as npt
 
 from subjectwise.errors import DataError, QuestionError
-from subjectwise.labels import LabelSet
-from subjectwise.types import BoolArray, FloatArray, JsonObject, Progress
+from subjectwise.types import BoolArray, FloatArray, JsonObject
+from subjectwise.utils.clean_text import clean_text
 
 # Far above any real question (the longest of MMLU-Pro has 4,671), low enough to catch a file given as a question.
 MAX_CHARACTERS = 50_000
-
-# All ASCII control characters but tab and line breaks.
-CONTROL_CHARACTERS = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-
-# Halves of characters, which JSON can spell (\\ud83d) and UTF-8 cannot store.
-_SURROGATES = re.compile("[\ud800-\udfff]")
 
 # The label of an answer whose probability is below the minimum.
 ABSTAIN = "abstain"
@@ -31,22 +20,6 @@ OUT_OF_SCOPE = "none"
 
 # How many times an explanation hides words, by default: what keeps it under 15 classifications.
 EXPLANATION_ROUNDS = 16
-
-
-def replace_surrogates(text: str) -> str:
-    """Return `text` as UTF-8 can store it: two surrogates in a row as their character, a lone one as U+FFFD."""
-    if not _SURROGATES.search(text):
-        return text
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-
-
-def clean_text(text: str) -> str:
-    """Return `text` as every predictor sees it, from wherever it comes.
-
-    Control characters, which pasted PDFs and LaTeX in JSON have, become spaces; tab and line breaks stay. What UTF-8
-    cannot store becomes U+FFFD, the replacement character. The rest is NFC-normalised and stripped.
-    """
-    return unicodedata.normalize("NFC", CONTROL_CHARACTERS.sub(" ", replace_surrogates(text))).strip()
 
 
 @dataclass(frozen=True)
@@ -297,105 +270,3 @@ class Explanation:
         if not self.sentence:
             del plain["sentence"]
         return plain
-
-
-class QuestionClassifier(Protocol):
-    """What every predictor implements: a trained model, any labels without training, a baseline."""
-
-    @property
-    def labels(self) -> LabelSet:
-        """The labels, in the order of the columns."""
-        ...
-
-    @property
-    def classes_(self) -> npt.NDArray[Any]:
-        """scikit-learn's name for the labels, with the values that `fit` was given."""
-        ...
-
-    @property
-    def temperature(self) -> float:
-        """What the log-probabilities were divided by."""
-        ...
-
-    @property
-    def thresholds(self) -> Mapping[str, float]:
-        """The confidence for a wanted accuracy on the validation rows, such as {"0.95": 0.71}; may be empty."""
-        ...
-
-    @property
-    def min_in_scope(self) -> float | None:
-        """The probability of belonging to any label below which few questions are; None where there is no such one."""
-        ...
-
-    @property
-    def prior(self) -> Sequence[float]:
-        """The share of each label among the training rows; empty where it is unknown."""
-        ...
-
-    @property
-    def reads_options(self) -> bool:
-        """Whether the model was trained to see answer options, so that entry points show them by default."""
-        ...
-
-    @property
-    def warning(self) -> str:
-        """One sentence where the model is not quite what it was trained as; else empty."""
-        ...
-
-    @property
-    def weights_sha256(self) -> str:
-        """The hash of the weights; empty where the predictor has no file of its own."""
-        ...
-
-    @property
-    def description_sha256(self) -> str:
-        """The hash of what the model's folder says of it: prompt, labels, calibration; empty where it has no folder."""
-        ...
-
-    def encode(self, questions: Sequence[Question]) -> list[EncodedQuestion]:
-        """Return what the model reads of each question, for `score`."""
-        ...
-
-    def score(
-        self,
-        questions: Sequence[Question | str],
-        *,
-        encoded: Sequence[EncodedQuestion] | None = None,
-        on_progress: Progress | None = None,
-    ) -> Scored:
-        """Return calibrated probabilities; `encoded` saves encoding the questions again."""
-        ...
-
-    @overload
-    def classify(  # type: ignore[overload-overlap]  # a str is a sequence of str too, and is one question here
-        self,
-        questions: Question | str,
-        *,
-        decision: Decision = ALWAYS_ONE,
-        prior_correction: str = "none",
-        on_progress: Progress | None = None,
-    ) -> Prediction: ...
-
-    @overload
-    def classify(
-        self,
-        questions: Sequence[Question | str],
-        *,
-        decision: Decision = ALWAYS_ONE,
-        prior_correction: str = "none",
-        on_progress: Progress | None = None,
-    ) -> list[Prediction]: ...
-
-    def explain(
-        self, question: Question | str, *, sentence: bool = False, rounds: int = EXPLANATION_ROUNDS
-    ) -> Explanation:
-        """Return the words that changed the answer, and a sentence on request."""
-        ...
-
-    def load_sentence_writer(self) -> None:
-        """Load what `write_sentence` needs, so that the first sentence does not wait for it."""
-        ...
-
-    def write_sentence(self, explanation: Explanation) -> str:
-        """Return the sentence of an explanation, "This is physics because ..."."""
-        ...

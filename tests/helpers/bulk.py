@@ -13,7 +13,7 @@ import pyarrow.parquet
 from subjectwise.bulk.classify_files import classify_file
 from subjectwise.bulk.score_rows import BulkCounts, BulkOptions
 from subjectwise.bulk.unfinished_run import model_identity
-from subjectwise.records import QuestionClassifier
+from subjectwise.question_classifier import QuestionClassifier
 from subjectwise.types import Row
 
 QUESTIONS = [f"What is question {number}?" for number in range(30)]

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from subjectwise.labels import LabelSet
+from subjectwise.question_classifier import ScoreBasedClassifier
 from subjectwise.records import EncodedQuestion, Question, Scored
-from subjectwise.score_based_classifier import ScoreBasedClassifier
 from subjectwise.text.question_list import question_list
 from subjectwise.types import Progress
 

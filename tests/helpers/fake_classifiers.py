@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from subjectwise.errors import DataError
 from subjectwise.labels import LabelSet
+from subjectwise.question_classifier import ScoreBasedClassifier
 from subjectwise.records import EncodedQuestion, Explanation, Question, Scored, as_question
-from subjectwise.score_based_classifier import ScoreBasedClassifier
 from subjectwise.types import FloatArray, IntArray, Progress
 
 

@@ -12,7 +12,8 @@ import numpy as np
 
 from helpers.fake_classifiers import FakeClassifier
 from subjectwise.evaluation.evaluate import Evaluation, Rows, evaluate
-from subjectwise.evaluation.report_schema import LearningCurve, LearningCurvePoint, MeasuredRows, Speed
+from subjectwise.evaluation.learning_curve_schema import LearningCurve, LearningCurvePoint
+from subjectwise.evaluation.report_schema import MeasuredRows, Speed
 from subjectwise.records import Example, Question
 from subjectwise.statistics.calibration import apply_temperature
 from subjectwise.statistics.intervals import proportion_interval

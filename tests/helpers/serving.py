@@ -15,8 +15,8 @@ import numpy.typing as npt
 
 from subjectwise.errors import BaseModelError
 from subjectwise.labels import LabelSet
+from subjectwise.question_classifier import ScoreBasedClassifier
 from subjectwise.records import EncodedQuestion, Explanation, Question, Scored, as_question
-from subjectwise.score_based_classifier import ScoreBasedClassifier
 from subjectwise.serving.app import create_app
 from subjectwise.serving.loaded_model import LoadedModel, describe
 from subjectwise.serving.server import HttpServer, bind

@@ -24,7 +24,8 @@ from subjectwise.classifier import Classifier
 from subjectwise.data.split import open_split
 from subjectwise.errors import BaseModelError, ModelFolderError, OutputError, QuestionError
 from subjectwise.labels import LabelSet
-from subjectwise.records import Question, QuestionClassifier
+from subjectwise.question_classifier import QuestionClassifier
+from subjectwise.records import Question
 from subjectwise.training.calibrate_model import calibrate
 
 

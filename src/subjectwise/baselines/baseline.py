@@ -32,8 +32,8 @@ from subjectwise.baselines.sentence_encoder import SentenceEncoder
 from subjectwise.data.near_duplicates import near_duplicate_groups
 from subjectwise.errors import DataError, ModelFolderError
 from subjectwise.labels import LabelSet
+from subjectwise.question_classifier import ScoreBasedClassifier
 from subjectwise.records import EncodedQuestion, Example, Question, Scored
-from subjectwise.score_based_classifier import ScoreBasedClassifier
 from subjectwise.statistics.calibration import apply_temperature, fit_temperature
 from subjectwise.statistics.metrics import MEASURES
 from subjectwise.statistics.thresholds import find_thresholds

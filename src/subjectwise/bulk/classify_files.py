@@ -13,7 +13,7 @@ from subjectwise.bulk.unfinished_run import UnfinishedRun
 from subjectwise.bulk.write_answers import check_output_format, write_answers
 from subjectwise.data.table_formats import is_stream
 from subjectwise.errors import DataError, OutputError
-from subjectwise.records import QuestionClassifier
+from subjectwise.question_classifier import QuestionClassifier
 from subjectwise.statistics.calibration import check_prior_correction
 from subjectwise.types import FloatArray, Progress, Row
 from subjectwise.utils.atomic_files import check_new, new_file

@@ -15,7 +15,8 @@ from subjectwise.data.cell_values import read_question
 from subjectwise.data.column_names import USUAL_NAMES, find_column
 from subjectwise.data.table_formats import TableRow, open_table
 from subjectwise.errors import DataError, QuestionError, SubjectwiseError
-from subjectwise.records import ALWAYS_ONE, Decision, Question, QuestionClassifier, Scored
+from subjectwise.question_classifier import QuestionClassifier
+from subjectwise.records import ALWAYS_ONE, Decision, Question, Scored
 from subjectwise.types import JsonObject, Row
 
 _T = TypeVar("_T")

@@ -17,7 +17,7 @@ from filelock import FileLock, Timeout
 
 from subjectwise.bulk.score_rows import BulkCounts, InputRows, ScoredRow, in_whole_chunks, row_error
 from subjectwise.errors import OutputError
-from subjectwise.records import QuestionClassifier
+from subjectwise.question_classifier import QuestionClassifier
 from subjectwise.types import JsonObject
 from subjectwise.utils.atomic_files import read_json, remove_leftovers, write_json, writing
 

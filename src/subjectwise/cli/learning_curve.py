@@ -11,7 +11,7 @@ import typer
 from subjectwise.cli.options import Device
 
 if TYPE_CHECKING:
-    from subjectwise.evaluation.report_schema import LearningCurvePoint
+    from subjectwise.evaluation.learning_curve_schema import LearningCurvePoint
 
 
 def learning_curve(

@@ -10,7 +10,8 @@ import typer
 
 if TYPE_CHECKING:
     from subjectwise.models.devices import Compute
-    from subjectwise.records import Question, QuestionClassifier
+    from subjectwise.question_classifier import QuestionClassifier
+    from subjectwise.records import Question
 
 ModelName = Annotated[
     str, typer.Option(help="A model folder, a Hub name, shipped, or zero-shot:BASE. [default: shipped]")

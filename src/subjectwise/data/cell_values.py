@@ -12,7 +12,8 @@ import tokenize
 from collections.abc import Sequence
 
 from subjectwise.errors import DataError, QuestionError
-from subjectwise.records import Question, clean_text
+from subjectwise.records import Question
+from subjectwise.utils.clean_text import clean_text
 
 # What pandas writes into a text file for a missing value.
 _MISSING_TEXTS = frozenset({"nan", "NaN", "<NA>"})

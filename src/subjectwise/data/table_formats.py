@@ -19,8 +19,8 @@ from typing import TextIO
 from subjectwise.data.column_names import DELIMITERS, USUAL_NAMES
 from subjectwise.data.csv_rows import NOT_UTF8, check_column_names, has_undecodable, read_csv
 from subjectwise.errors import DataError
-from subjectwise.records import replace_surrogates
 from subjectwise.types import Row
+from subjectwise.utils.clean_text import replace_surrogates
 
 DATA_FORMATS = (".parquet", ".jsonl", ".csv")
 TEXT_FORMATS = (".txt", *DATA_FORMATS)

@@ -23,7 +23,8 @@ from subjectwise.evaluation.report_schema import (
 )
 from subjectwise.evaluation.robustness import robustness
 from subjectwise.labels import LabelSet
-from subjectwise.records import Example, Question, QuestionClassifier, Scored, show_options
+from subjectwise.question_classifier import QuestionClassifier
+from subjectwise.records import Example, Question, Scored, show_options
 from subjectwise.statistics.calibration import correct_prior
 from subjectwise.statistics.fair_labels import rows_in_scope
 from subjectwise.statistics.significance import measure
@@ -58,7 +59,7 @@ def split_rows(data: SplitFolder, split: str = "test", kinds: Sequence[str] = ()
     """
     examples = data.examples(split)
     if missing := [kind for kind in kinds if kind not in {row.kind for row in examples}]:
-        known = ", ".join(dict.fromkeys(row.kind for row in examples if row.kind)) or "none, since it is no mixture"
+        known = ", ".join(dict.fromkeys(row.kind for row in examples if row.kind)) or "none, since it is not a mixture"
         raise DataError(f"The {split} rows of {data.path} have no kind {missing[0]!r}; their kinds: {known}.")
     chosen = [row for row in examples if not kinds or row.kind in kinds]
     name = f"{split} ({', '.join(kinds)})" if kinds else split

@@ -74,7 +74,7 @@ def _answered(answered: BoolArray, correct: BoolArray, threshold: float) -> Thre
 def scope_metrics(
     in_scope: FloatArray | None, belongs: BoolArray, examples: Sequence[Example], threshold: float | None
 ) -> ScopeMetrics | None:
-    """Return how well requests of no label are told from questions; None without such rows or without `in_scope`.
+    """Return how well requests of no label are separated from questions; None without such rows or without `in_scope`.
 
     Args:
         in_scope: the probability of belonging to any label, [rows].

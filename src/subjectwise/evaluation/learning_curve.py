@@ -15,12 +15,14 @@ from subjectwise.data.protocols import Split
 from subjectwise.data.split import SplitFolder, open_split, write_split
 from subjectwise.errors import DataError, OutputError
 from subjectwise.evaluation.evaluate import Rows, evaluate, split_rows
+from subjectwise.evaluation.learning_curve_schema import LearningCurve, LearningCurvePoint
 from subjectwise.evaluation.report_files import LEARNING_CURVE_FILE, read_learning_curve, write_learning_curve
-from subjectwise.evaluation.report_schema import LearningCurve, LearningCurvePoint, MeasuredRows
+from subjectwise.evaluation.report_schema import MeasuredRows
 from subjectwise.models.devices import Compute
 from subjectwise.predictors import BASELINE
+from subjectwise.question_classifier import QuestionClassifier
 from subjectwise.recipe import load_recipe
-from subjectwise.records import Example, QuestionClassifier
+from subjectwise.records import Example
 from subjectwise.utils.atomic_files import writing
 from subjectwise.utils.optional_dependencies import require
 from subjectwise.utils.versions import library_versions, machine_description

@@ -12,7 +12,8 @@ from typing import TypeVar
 
 from subjectwise.data.read_table import iterate_rows
 from subjectwise.errors import DataError
-from subjectwise.evaluation.report_schema import SCHEMA_VERSION, EvaluationReport, LearningCurve, PredictionRow
+from subjectwise.evaluation.learning_curve_schema import LearningCurve
+from subjectwise.evaluation.report_schema import SCHEMA_VERSION, EvaluationReport, PredictionRow
 from subjectwise.utils.atomic_files import new_folder, read_json, write_json
 from subjectwise.utils.json_records import FieldError, from_json, to_json
 

@@ -1,4 +1,4 @@
-"""The files of an evaluation as records: report.json, the lines of predictions.jsonl, and learning_curve.json.
+"""The files of an evaluation as records: report.json and the lines of predictions.jsonl.
 
 A section that older versions did not write is empty. Knows no files: `report_files` reads and writes them.
 """
@@ -190,7 +190,7 @@ class KindMetrics:
 
 @dataclass(frozen=True, kw_only=True)
 class ScopeMetrics:
-    """How well requests of no label are told from questions.
+    """How well requests of no label are separated from questions.
 
     Attributes:
         threshold: of `in_scope`, below which a row is flagged.
@@ -306,33 +306,3 @@ class PredictionRow:
     score: float | None = None
     scores: dict[str, float]
     label_mass: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class LearningCurvePoint:
-    """Metrics after training on `rows` rows, drawn with `seed`."""
-
-    rows: int
-    seed: int | None = None
-    accuracy: Interval
-    macro_f1: float | None = None
-    nll: float | None = None
-    seconds: float | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class LearningCurve:
-    """The content of learning_curve.json; `settings` and `base` are the changes to the recipe `predictor`."""
-
-    predictor: str
-    settings: list[str] = field(default_factory=list)
-    base: str = ""
-    data: MeasuredRows | None = None
-    points: list[LearningCurvePoint]
-    command: str = ""
-    versions: dict[str, object] = field(default_factory=dict)
-    machine: dict[str, object] = field(default_factory=dict)
-
-    def to_dict(self) -> JsonObject:
-        """Return the content of the file."""
-        return {"schema_version": SCHEMA_VERSION, **to_json(self)}

@@ -10,7 +10,8 @@ from subjectwise.errors import DataError
 from subjectwise.labels import LabelSet
 from subjectwise.models.devices import AUTO, Compute, choose_device, choose_dtype
 from subjectwise.predictors import default_name, load_answering_predictor
-from subjectwise.records import MAX_CHARACTERS, Question, QuestionClassifier
+from subjectwise.question_classifier import QuestionClassifier
+from subjectwise.records import MAX_CHARACTERS, Question
 from subjectwise.serving.subject_descriptions import label_descriptions
 from subjectwise.types import JsonObject
 

@@ -18,7 +18,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from subjectwise.records import replace_surrogates
 from subjectwise.serving.answering import answer_questions
 from subjectwise.serving.error_responses import Refusal, Stopping, refusal_response
 from subjectwise.serving.inference_service import InferenceService
@@ -29,6 +28,7 @@ from subjectwise.serving.middleware.request_id import RequestIdMiddleware
 from subjectwise.serving.request_questions import QuestionText
 from subjectwise.serving.subject_descriptions import label_descriptions
 from subjectwise.types import JsonObject
+from subjectwise.utils.clean_text import replace_surrogates
 
 _INSTRUCTIONS = "Classifies questions by subject. list_categories lists the subjects."
 

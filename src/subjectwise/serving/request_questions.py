@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from subjectwise.errors import QuestionError
-from subjectwise.records import MAX_CHARACTERS, Question, clean_text
+from subjectwise.records import MAX_CHARACTERS, Question
 from subjectwise.serving.error_responses import EmptyText, TooLarge, Untokenizable
+from subjectwise.utils.clean_text import clean_text
 
 
 @dataclass(frozen=True)

@@ -63,20 +63,20 @@ def weighted_quantile(values: FloatArray, weights: FloatArray, share: float) -> 
 def _newton(log_odds: FloatArray, targets: FloatArray, weights: FloatArray) -> tuple[float, float]:
     """Return slope and intercept of lowest weighted cross-entropy, by damped Newton steps (Lin et al. 2007)."""
     features = np.stack([log_odds, np.ones_like(log_odds)], axis=1)
-    found = np.array([0.0, 0.0])
+    fit = np.array([0.0, 0.0])
 
     def loss(values: FloatArray) -> float:
         logits = features @ values
         return float((weights * (np.logaddexp(0, logits) - targets * logits)).sum())
 
     for _ in range(100):
-        shares = 1 / (1 + np.exp(-np.clip(features @ found, -500, 500)))
+        shares = 1 / (1 + np.exp(-np.clip(features @ fit, -500, 500)))
         gradient = features.T @ (weights * (shares - targets))
         curvature = (features * (weights * shares * (1 - shares))[:, None]).T @ features + 1e-10 * np.eye(2)
         step, size = np.linalg.solve(curvature, gradient), 1.0
-        while size > 1e-8 and loss(found - size * step) > loss(found) - 1e-4 * size * float(gradient @ step):
+        while size > 1e-8 and loss(fit - size * step) > loss(fit) - 1e-4 * size * float(gradient @ step):
             size /= 2
-        found = found - size * step
+        fit = fit - size * step
         if float(np.abs(size * step).max()) < 1e-8:
             break
-    return float(found[0]), float(found[1])
+    return float(fit[0]), float(fit[1])

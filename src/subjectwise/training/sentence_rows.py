@@ -116,7 +116,7 @@ class SentenceRows(Dataset[TokenTargets]):
     """
 
     def __init__(self, reasons: Sequence[Reason], words: Sequence[Sequence[str]], tokenizer: Tokenizer) -> None:
-        self._rows = [_encoded(reason, told, tokenizer) for reason, told in zip(reasons, words, strict=True)]
+        self._rows = [_encoded(reason, evidence, tokenizer) for reason, evidence in zip(reasons, words, strict=True)]
         self.lengths: IntArray = np.array([[len(row.ids) for row in self._rows]])
 
     def __len__(self) -> int:

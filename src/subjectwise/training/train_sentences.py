@@ -101,7 +101,11 @@ def train_sentences(
 
     words = _cached_words(checkpoints, model, parts, base, compute, progress)
     kept = {
-        split: [(reason, told) for reason, told in zip(parts[split], words[split], strict=True) if told is not None]
+        split: [
+            (reason, evidence)
+            for reason, evidence in zip(parts[split], words[split], strict=True)
+            if evidence is not None
+        ]
         for split in parts
     }
     if not all(kept.values()):
@@ -137,8 +141,8 @@ def _cached_words(
             questions = [row.question for row in rows]
             explanations = explain_all(loaded.scorer, loaded.config.temperature, questions, bar.update)
             right = [item.label == row.label for item, row in zip(explanations, rows, strict=True)]
-            told = words_of(explanations)
-            words[split] = [named if agrees else None for named, agrees in zip(told, right, strict=True)]
+            evidence = words_of(explanations)
+            words[split] = [named if agrees else None for named, agrees in zip(evidence, right, strict=True)]
     write_json(file, words)
     return words
 
@@ -157,7 +161,7 @@ def _train(
     loaded = load_base(name, device=compute.device, dtype=compute.dtype, attention=register() if on_cpu else None)
     adapted = with_adapter(loaded, recipe)
     encoded = {
-        split: SentenceRows([reason for reason, _ in part], [told for _, told in part], loaded.tokenizer)
+        split: SentenceRows([reason for reason, _ in part], [evidence for _, evidence in part], loaded.tokenizer)
         for split, part in rows.items()
     }
     settings = recipe.training

@@ -14,7 +14,8 @@ from subjectwise.baselines.estimators import KINDS
 from subjectwise.data.split import open_split
 from subjectwise.errors import DataError, ModelFolderError, SubjectwiseError
 from subjectwise.labels import LabelSet
-from subjectwise.records import Example, Question, QuestionClassifier
+from subjectwise.question_classifier import QuestionClassifier
+from subjectwise.records import Example, Question
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -12,8 +12,8 @@ from subjectwise.data.split import open_split
 from subjectwise.errors import DataError, OutputError, SubjectwiseError
 from subjectwise.evaluation.evaluate import split_rows
 from subjectwise.evaluation.learning_curve import draw_rows, learning_curve
+from subjectwise.evaluation.learning_curve_schema import LearningCurvePoint
 from subjectwise.evaluation.report_files import read_learning_curve
-from subjectwise.evaluation.report_schema import LearningCurvePoint
 from subjectwise.records import Example, Question
 
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from subjectwise.errors import DataError
+from subjectwise.evaluation.learning_curve_schema import LearningCurve
 from subjectwise.evaluation.report_files import LEARNING_CURVE_FILE, REPORT_FILE, read_learning_curve, read_report
-from subjectwise.evaluation.report_schema import EvaluationReport, LearningCurve
+from subjectwise.evaluation.report_schema import EvaluationReport
 
 # How far below the given folder a report may lie.
 DEPTH = 3

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from subjectwise.evaluation.learning_curve_schema import LearningCurve
 from subjectwise.evaluation.report import chart_geometry as charts
 from subjectwise.evaluation.report.find_reports import ReportFolder
 from subjectwise.evaluation.report.formatting import fixed, mean, percent, percent_name
@@ -16,7 +17,6 @@ from subjectwise.evaluation.report_schema import (
     ConfusedPair,
     EvaluationReport,
     GroupAccuracy,
-    LearningCurve,
     ThresholdResult,
 )
 

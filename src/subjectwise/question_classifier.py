@@ -1,11 +1,11 @@
-"""What every predictor does with its scores: classify, explain and predict. Knows no model."""
+"""What every predictor implements, and what follows from its scores: classify, explain and predict. Knows no model."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, overload
+from typing import Any, Protocol, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,108 @@ from subjectwise.statistics.calibration import check_prior_correction, correct_p
 from subjectwise.statistics.thresholds import decide
 from subjectwise.text.question_list import QuestionsLike, question_list
 from subjectwise.types import FloatArray, Progress
+
+
+class QuestionClassifier(Protocol):
+    """What every predictor implements: a trained model, any labels without training, a baseline."""
+
+    @property
+    def labels(self) -> LabelSet:
+        """The labels, in the order of the columns."""
+        ...
+
+    @property
+    def classes_(self) -> npt.NDArray[Any]:
+        """scikit-learn's name for the labels, with the values that `fit` was given."""
+        ...
+
+    @property
+    def temperature(self) -> float:
+        """What the log-probabilities were divided by."""
+        ...
+
+    @property
+    def thresholds(self) -> Mapping[str, float]:
+        """The confidence for a wanted accuracy on the validation rows, such as {"0.95": 0.71}; may be empty."""
+        ...
+
+    @property
+    def min_in_scope(self) -> float | None:
+        """The probability of belonging to any label below which few questions are; None where there is no such one."""
+        ...
+
+    @property
+    def prior(self) -> Sequence[float]:
+        """The share of each label among the training rows; empty where it is unknown."""
+        ...
+
+    @property
+    def reads_options(self) -> bool:
+        """Whether the model was trained to see answer options, so that entry points show them by default."""
+        ...
+
+    @property
+    def warning(self) -> str:
+        """One sentence where the model is not quite what it was trained as; else empty."""
+        ...
+
+    @property
+    def weights_sha256(self) -> str:
+        """The hash of the weights; empty where the predictor has no file of its own."""
+        ...
+
+    @property
+    def description_sha256(self) -> str:
+        """The hash of what the model's folder says of it: prompt, labels, calibration; empty where it has no folder."""
+        ...
+
+    def encode(self, questions: Sequence[Question]) -> list[EncodedQuestion]:
+        """Return what the model reads of each question, for `score`."""
+        ...
+
+    def score(
+        self,
+        questions: Sequence[Question | str],
+        *,
+        encoded: Sequence[EncodedQuestion] | None = None,
+        on_progress: Progress | None = None,
+    ) -> Scored:
+        """Return calibrated probabilities; `encoded` saves encoding the questions again."""
+        ...
+
+    @overload
+    def classify(  # type: ignore[overload-overlap]  # a str is a sequence of str too, and is one question here
+        self,
+        questions: Question | str,
+        *,
+        decision: Decision = ALWAYS_ONE,
+        prior_correction: str = "none",
+        on_progress: Progress | None = None,
+    ) -> Prediction: ...
+
+    @overload
+    def classify(
+        self,
+        questions: Sequence[Question | str],
+        *,
+        decision: Decision = ALWAYS_ONE,
+        prior_correction: str = "none",
+        on_progress: Progress | None = None,
+    ) -> list[Prediction]: ...
+
+    def explain(
+        self, question: Question | str, *, sentence: bool = False, rounds: int = EXPLANATION_ROUNDS
+    ) -> Explanation:
+        """Return the words that changed the answer, and a sentence on request."""
+        ...
+
+    def load_sentence_writer(self) -> None:
+        """Load what `write_sentence` needs, so that the first sentence does not wait for it."""
+        ...
+
+    def write_sentence(self, explanation: Explanation) -> str:
+        """Return the sentence of an explanation, "This is physics because ..."."""
+        ...
 
 
 class ScoreBasedClassifier(ABC):

@@ -9,8 +9,8 @@ import pytest
 
 from subjectwise.errors import DataError, QuestionError
 from subjectwise.labels import LabelSet
+from subjectwise.question_classifier import ScoreBasedClassifier
 from subjectwise.records import Decision, EncodedQuestion, Explanation, Question, Scored, as_question
-from subjectwise.score_based_classifier import ScoreBasedClassifier
 from subjectwise.types import Progress
 
 
