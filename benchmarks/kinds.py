@@ -2,7 +2,7 @@
 
     python benchmarks/kinds.py --source MMLU_PRO --textbook TEXTBOOK_QUESTIONS [--model shipped]
 
-Mixes `data/mixture.yaml` and evaluates its test rows, each kind apart, MMLU-Pro's with their options and mistyped as well,
+Mixes `data/mixture.yaml` and evaluates its test rows, each kind apart; MMLU-Pro's with options and mistyped as well;
 and the seven questions of the model card that this project started from. Writes benchmarks/results/kinds.json. Twenty
 minutes on two cores.
 """

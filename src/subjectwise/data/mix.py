@@ -42,6 +42,8 @@ class KindSettings:
     only: str = ""  # train, validation or test: all rows go there
     also_by: str = ""  # a YAML file with a mapping from a column's values to lists of labels that would be as fair
     also_column: str = ""  # that column
+    licence: str = ""  # of the rows, for the model card
+    credit_by: str = ""  # a column whose values the model card lists, such as the book of each row
 
     def __post_init__(self) -> None:
         if not self.weight > 0:
@@ -108,6 +110,7 @@ class _KindRows:
     splits: list[str]
     groups: list[str]
     caps: list[str]
+    credits: list[str] = field(default_factory=list)
 
 
 def write_mixture(mixture: Mixture, output: Path) -> SplitFolder:
@@ -132,16 +135,21 @@ def write_mixture(mixture: Mixture, output: Path) -> SplitFolder:
     return write_split(
         output, examples, Split(rows["train"], rows["validation"], rows["test"]), protocol="mixture",
         seed=mixture.seed, source=mixture.name,
-        kinds=_kind_descriptions(mixture),
+        kinds=_kind_descriptions(mixture, parts, rows["train"]),
     )  # fmt: skip
 
 
-def _kind_descriptions(mixture: Mixture) -> dict[str, JsonObject]:
-    described = {}
+def _kind_descriptions(mixture: Mixture, parts: Mapping[str, _KindRows], train: Sequence[int]) -> dict[str, JsonObject]:
+    described: dict[str, JsonObject] = {}
     for name, settings in mixture.kinds.items():
         for kind in (name, settings.test_kind):
             if kind:
                 described[kind] = {"weight": settings.weight, "out_of_scope": settings.out_of_scope}
+        if settings.licence:
+            described[name]["licence"] = settings.licence
+    sources = [(name, value) for name, part in parts.items() for value in part.credits or [""] * len(part.examples)]
+    for name in {name for name, settings in mixture.kinds.items() if settings.credit_by}:
+        described[name]["credits"] = sorted({sources[i][1] for i in train if sources[i][0] == name})
     return described
 
 
@@ -163,6 +171,7 @@ def _read_kind(name: str, settings: KindSettings, mixture: Mixture) -> _KindRows
         read.splits.append(split)
         read.groups.append(_values(row, settings.group, location) or f"row {len(read.groups)}")
         read.caps.append(label if settings.cap_by == "label" else _values(row, (settings.cap_by,), location))
+        read.credits.append(_values(row, (settings.credit_by,), location) if settings.credit_by else "")
     return read
 
 

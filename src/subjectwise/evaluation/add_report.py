@@ -11,8 +11,10 @@ from subjectwise.evaluation.report_files import REPORT_FILE, read_report
 from subjectwise.evaluation.report_schema import (
     Calibration,
     EvaluationReport,
+    KindMetrics,
     MeasuredRows,
     ReliabilityPoint,
+    ScopeMetrics,
 )
 from subjectwise.models.model_config import ModelConfig, read_config, write_config
 from subjectwise.statistics.significance import Metrics
@@ -47,6 +49,8 @@ class KeptReport:
         before: the ECE before temperature scaling.
         reliability: confidence and accuracy by bin, after temperature scaling.
         perfect_ece_p95: as in `Calibration`.
+        kinds: of a mixture, each apart.
+        scope: how well requests of no label are separated from questions.
     """
 
     data: MeasuredRows
@@ -57,6 +61,8 @@ class KeptReport:
     before: float | None
     reliability: list[ReliabilityPoint]
     perfect_ece_p95: float | None
+    kinds: dict[str, KindMetrics]
+    scope: ScopeMetrics | None
 
     @classmethod
     def of(cls, report: EvaluationReport) -> KeptReport:
@@ -72,6 +78,8 @@ class KeptReport:
             before=calibration.before.ece if calibration.before else None,
             reliability=calibration.after.reliability if calibration.after else [],
             perfect_ece_p95=calibration.perfect_ece_p95,
+            kinds=report.kinds,
+            scope=report.scope,
         )
 
 

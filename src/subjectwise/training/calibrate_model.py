@@ -119,6 +119,18 @@ def _data_description(data: SplitFolder) -> JsonObject:
         "protocol": manifest["protocol"],
         "seed": manifest["seed"],
         "rows": {name: manifest["splits"][name]["rows"] for name in SPLIT_NAMES},
+        **({"kinds": _kinds(manifest)} if "kinds" in manifest else {}),
+    }
+
+
+def _kinds(manifest: JsonObject) -> dict[str, JsonObject]:
+    """Return how many training rows each kind of a mixture has, its weight, and whom to credit."""
+    rows = manifest["splits"]["train"]["kinds"]
+    named = ("weight", "out_of_scope", "licence", "credits")
+    return {
+        kind: {"rows": rows[kind], **{key: description[key] for key in named if key in description}}
+        for kind, description in manifest["kinds"].items()
+        if kind in rows
     }
 
 

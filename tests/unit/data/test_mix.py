@@ -56,7 +56,7 @@ seed: 3
 kinds:
   written: {source: written.jsonl, group: [topic], weight: 2}
   book: {source: book.jsonl, group: [chapter], test_where: [book=Late Optics], test_kind: book-unseen, cap: 20,
-         cap_by: book, also_by: fair.yaml, also_column: book}
+         cap_by: book, also_by: fair.yaml, also_column: book, licence: CC BY 4.0, credit_by: book}
   nothing: {source: nothing.jsonl, out_of_scope: true}
 """
     )
@@ -96,6 +96,14 @@ def test_what_a_row_keeps(folder: Path) -> None:
         if row.kind == "book":
             per_book[books[int(row.row_id.removeprefix("book/"))]] += 1
     assert set(per_book) == {"Optics", "Cells"} and max(per_book.values()) <= 20
+
+
+def test_the_manifest_credits_the_books_that_are_trained_on(folder: Path) -> None:
+    data = write_mixture(load_mixture(folder / "mixture.yaml"), folder / "mix")
+    kinds = data.manifest["kinds"]
+    assert kinds["book"]["licence"] == "CC BY 4.0"
+    assert kinds["book"]["credits"] == ["Cells", "Optics"], "Late Optics is for testing"
+    assert "credits" not in kinds["written"] and "credits" not in kinds["book-unseen"]
 
 
 def test_near_duplicates_are_on_one_side_across_kinds(folder: Path) -> None:

@@ -147,6 +147,36 @@ def test_a_threshold_says_what_it_promises(folder: Path) -> None:
     ), "0.1.0 chose thresholds by the validation rows alone"
 
 
+def test_the_card_of_a_mixture(folder: Path, report: Path) -> None:
+    add_report(folder, report)
+    config = read_config(folder)
+    share = {"value": 0.9, "low": 0.85, "high": 0.94}
+    kind = {"rows": 40, "accuracy": share, "fair_accuracy": share, "lowest_label": "law", "lowest_fair_accuracy": share}
+    kept = config.results["reports"][0] | {
+        "kinds": {"exam": kind},
+        "scope": {"auroc": 0.99, "threshold": 0.4, "flagged": share, "questions_flagged": share},
+    }
+    kinds = {
+        "exam": {
+            "rows": 300,
+            "weight": 0.5,
+            "out_of_scope": False,
+            "licence": "CC BY 4.0",
+            "credits": ["Optics", "Cells"],
+        },
+        "none": {"rows": 1200, "weight": 1.0, "out_of_scope": True},
+    }
+    data = {"source": "mixture.yaml", "protocol": "mixture", "seed": 42, "rows": {"train": 1500}, "kinds": kinds}
+    prompt = replace(config.prompt, out_of_scope=True)
+    text = render_card(replace(config, prompt=prompt, results={**config.results, "reports": [kept], "data": data}))
+    assert "| exam | 40 | 90.0 [85.0, 94.0] | 90.0 [85.0, 94.0] | law 90.0 |" in text
+    assert "AUROC of 0.9900" in text and "`in_scope` beside it" in text
+    assert "| none (no label) | 1,200 | 1.0 |" in text
+    assert "from: Optics; Cells (CC BY 4.0)." in text
+    assert "A mixture of kinds by mixture.yaml, split with seed 42: 1,500 train." in text
+    assert "subjectwise data mix mixture.yaml --output split" in text
+
+
 def test_a_small_validation_set_is_a_limit(folder: Path) -> None:
     config = read_config(folder)
     rows = config.results["validation"]["rows"]
