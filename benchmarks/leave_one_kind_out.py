@@ -4,8 +4,8 @@
     python benchmarks/leave_one_kind_out.py --data mix --report validation-report
 
 Each kind of the mixture is left out in turn; the temperature is fitted on the other kinds, all weighing alike, and
-measured on the one that was left out, any fair label counted as right. Signs of novelty: label mass, the gap between the
-two highest log-probabilities, and the length of the question. Writes benchmarks/results/leave_one_kind_out.json;
+measured on the one that was left out, any fair label counted as right. Signs of novelty: label mass, the gap between
+the two highest log-probabilities, and the length of the question. Writes benchmarks/results/leave_one_kind_out.json;
 takes seconds.
 """
 
@@ -31,14 +31,15 @@ PROMISE = 0.95
 
 def log_temperature(features: FloatArray, weights: FloatArray) -> FloatArray:
     """Return the log-temperature of each row, linear in its features, [rows]."""
-    values: FloatArray = np.clip(features @ weights, -3, 3)
-    return values
+    values: FloatArray = features @ weights
+    return values.clip(-3, 3)
 
 
 def scaled(log_probs: FloatArray, features: FloatArray, weights: FloatArray) -> FloatArray:
     """Return probabilities, [rows, labels]."""
     values = log_probs / np.exp(log_temperature(features, weights))[:, None]
-    return np.exp(values - np.logaddexp.reduce(values, axis=1)[:, None])
+    probabilities: FloatArray = np.exp(values - np.logaddexp.reduce(values, axis=1)[:, None])
+    return probabilities
 
 
 def fit(log_probs: FloatArray, truth: IntArray, features: FloatArray, row_weights: FloatArray) -> FloatArray:
