@@ -436,7 +436,7 @@ def test_evaluating_a_file(tiny_model: Path, rows_file: Path, split_folder: Path
     assert report["command"].startswith("subjectwise ")
     one = tmp_path / "one.csv"
     one.write_text("question,label\nWhat is a photon?,physics\n")
-    refused("evaluate", tiny_model, "--data", one, *own, part="none with the label 'biology'")
+    refused("evaluate", tiny_model, "--data", one, *own, part="No row has the label 'biology'")
     assert run("evaluate", tiny_model, "--data", one, *own, "--allow-missing-labels").returncode == 0
     one.write_text("question,label\nWhat is a photon?,Physics\n")
     refused("evaluate", tiny_model, "--data", one, *own, part="does not know; did you mean 'physics'?")
