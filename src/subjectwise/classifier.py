@@ -26,6 +26,7 @@ from subjectwise.models.model_config import ModelConfig, description_sha256, rea
 from subjectwise.models.model_folder import load_model, remove_base_path, shipped_folder
 from subjectwise.models.pickled_by_folder import PickledByFolder
 from subjectwise.models.zero_shot import ZeroShot
+from subjectwise.publish.export import TRANSFORMERS, Export, export_model
 from subjectwise.publish.model_card import write_card
 from subjectwise.question_classifier import ScoreBasedClassifier
 from subjectwise.recipe import load_recipe
@@ -177,6 +178,24 @@ class Classifier(PickledByFolder, ScoreBasedClassifier, ClassifierMixin, BaseEst
             shutil.copytree(self._folder, temporary, dirs_exist_ok=True)
             if remove_base_path(temporary):
                 write_card(temporary)
+
+    def export(self, folder: Path | str, to: str = TRANSFORMERS, *, dtype: str = "float32") -> Export:
+        """Write a plain sequence-classification model with this classifier's probabilities, for other engines.
+
+        Args:
+            folder: new, written whole or not at all.
+            to: `transformers` (which vLLM reads too), `onnx` or `openvino`.
+            dtype: of the stored weights, as for `export_model`.
+
+        Raises:
+            SubjectwiseError: as for `export_model`.
+        """
+        self._check_fitted()
+        source = self._folder or self._zero_shot
+        if source is None:
+            raise ModelFolderError("Cannot export: this classifier has no model folder; load one, or train one.")
+        base = self._base if self._folder and Path(self._base).exists() else None
+        return export_model(source, Path(folder), to, base=base, dtype=dtype)
 
     def encode(self, questions: Sequence[Question]) -> list[EncodedQuestion]:
         """Return the token ids of each question, for `score`."""
