@@ -12,7 +12,7 @@ from subjectwise.baselines.saved_baseline import is_baseline_folder
 from subjectwise.classifier import Classifier
 from subjectwise.data.split import SplitFolder
 from subjectwise.engines.engine import PYTORCH
-from subjectwise.errors import DataError
+from subjectwise.errors import DataError, ModelFolderError
 from subjectwise.labels import MMLU_PRO_LABELS, LabelSet, fold_label
 from subjectwise.models.devices import AUTO, Compute
 from subjectwise.models.gguf import EMBEDDED
@@ -20,7 +20,7 @@ from subjectwise.question_classifier import QuestionClassifier
 from subjectwise.records import Example
 
 SHIPPED = "shipped"
-ZERO_SHOT, FEW_SHOT, BASELINE = "zero-shot", "few-shot", "baseline"
+ZERO_SHOT, FEW_SHOT, BASELINE, CASCADE = "zero-shot", "few-shot", "baseline", "cascade"
 
 
 def load_predictor(
@@ -91,6 +91,30 @@ def load_answering_predictor(
             f"{name} was trained on other labels than the given ones; "
             f"use --model {ZERO_SHOT}:BASE for these, or train a model on them."
         )
+    return predictor
+
+
+def load_classifier_to_export(name: str, labels: LabelSet | None = None, *, base: str = "") -> Classifier:
+    """Load a predictor that can be exported: a trained model, or `zero-shot:BASE`; on the CPU, in float32.
+
+    Args:
+        name: as for `load_predictor`.
+        labels: as for `load_answering_predictor`.
+        base: as for `load_predictor`.
+
+    Raises:
+        ModelFolderError: it is a baseline or a cascade.
+        DataError: as for `load_answering_predictor`.
+    """
+    prefix = name.partition(":")[0]
+    if prefix in (BASELINE, CASCADE) or is_baseline_folder(Path(name)):
+        kind = CASCADE if prefix == CASCADE else BASELINE
+        raise ModelFolderError(
+            f"Cannot export {name}: a {kind} is not a single language model. Export a model folder, or zero-shot:BASE."
+        )
+    predictor = load_answering_predictor(name, labels, base=base, compute=Compute("cpu", "float32"))
+    if not isinstance(predictor, Classifier):
+        raise ModelFolderError(f"Cannot export {name}; export a model folder, or zero-shot:BASE.")
     return predictor
 
 

@@ -73,7 +73,7 @@ def closure(names: Iterable[str], extras: Iterable[str] = ("",)) -> set[str]:
 
 def modules_of_extras() -> list[str]:
     """Return the top-level modules that extras install and a plain install does not."""
-    extras = {"train", "qlora", "openvino", "baselines", "report", "serve", "audit"}
+    extras = {"train", "qlora", "openvino", "baselines", "report", "serve", "audit", "export", "ray"}
     plain = closure(["subjectwise"])
     more = closure(["subjectwise"], ("", *extras)) - plain
     owners = {module: {canonicalize_name(name) for name in names} for module, names in packages_distributions().items()}

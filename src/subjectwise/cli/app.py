@@ -21,6 +21,7 @@ from subjectwise.cli import (
     data,
     evaluate,
     explain,
+    export,
     learning_curve,
     mcp,
     push,
@@ -71,6 +72,7 @@ app.command("audit")(audit.audit)
 app.command("card")(card.card)
 app.command("serve")(serve.serve)
 app.command("mcp")(mcp.mcp)
+app.command("export")(export.export)
 app.command("push")(push.push)
 app.add_typer(data.app, name="data")
 

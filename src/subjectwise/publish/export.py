@@ -37,7 +37,7 @@ SCHEMA_VERSION = 1
 # What each target stores.
 _PRECISIONS = {TRANSFORMERS: tuple(DTYPES), ONNX: ("float32",), OPENVINO: ("float32", "float16")}
 
-# Asked of the classifier and of what was exported: short, long, with formulas, lines, other scripts, control characters.
+# Asked of the classifier and of the export: short, long, formulas, lines, accents, control characters.
 _PROBES = tuple(
     map(
         Question,
@@ -123,9 +123,7 @@ def export_model(
     if isinstance(scorer, LabelScorer):
         check_first_tokens(scorer.prompt)
     expected, rows = _own_answers(source)
-    around = (
-        head_surroundings(scorer.encoder) if isinstance(scorer, HeadScorer) else prompt_surroundings(scorer.prompt)
-    )
+    around = head_surroundings(scorer.encoder) if isinstance(scorer, HeadScorer) else prompt_surroundings(scorer.prompt)
     whole, own_tokenizer = _classifier(source)
     tokenizer = surround(own_tokenizer, around, min(longest_row(whole), 1 << 20))
     whole.config.pad_token_id = tokenizer.pad_token_id
@@ -216,15 +214,16 @@ def _reload(folder: Path) -> LanguageModel:
     from transformers import AutoModelForSequenceClassification
 
     model: LanguageModel = AutoModelForSequenceClassification.from_pretrained(
-        folder, dtype=torch.float32, attn_implementation="sdpa", trust_remote_code=False
+        folder, dtype=torch.float32, trust_remote_code=False
     )
-    return model.eval()  # type: ignore[no-any-return]
+    model.eval()
+    return model
 
 
 def _run_by_transformers(folder: Path) -> Graph:
     model = _reload(folder)
 
-    def run(input_ids: np.ndarray, attention_mask: np.ndarray) -> FloatArray:  # type: ignore[type-arg]
+    def run(input_ids: np.ndarray, attention_mask: np.ndarray) -> FloatArray:
         with torch.inference_mode():
             inputs = {"input_ids": torch.from_numpy(input_ids), "attention_mask": torch.from_numpy(attention_mask)}
             return np.asarray(model(**inputs).logits.double().numpy(), dtype=np.float64)
@@ -252,7 +251,9 @@ def _check(folder: Path, graph: Graph, expected: FloatArray, rows: list[list[int
     probabilities = np.exp(logits - np.logaddexp.reduce(logits, axis=1, keepdims=True))  # [probes, labels]
     gap = float(np.abs(probabilities - expected[whole]).max())
     if not gap <= largest:
-        raise ModelFolderError(f"Cannot export: the exported model's probabilities differ by {gap:.2g}. Use another base.")
+        raise ModelFolderError(
+            f"Cannot export: the exported model's probabilities differ by {gap:.2g}. Use another base."
+        )
     return gap
 
 

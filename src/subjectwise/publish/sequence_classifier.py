@@ -42,7 +42,9 @@ def check_first_tokens(prompt: Prompt) -> None:
         by_token[ids[0]].append(name)
     for token, same in by_token.items():
         if len(same) > 1:
-            renamed = next(((name, new) for name in reversed(same) if (new := _other_name(prompt, name, by_token))), None)
+            renamed = next(
+                ((name, new) for name in reversed(same) if (new := _other_name(prompt, name, by_token))), None
+            )
             advice = f"Rename {renamed[0]!r} to {renamed[1]!r}, say," if renamed else "Rename one of them"
             listed = " and ".join(map(repr, same[:2]))
             text = prompt.tokenizer.decode(torch.tensor([token])).strip()
@@ -106,7 +108,7 @@ def from_scored_labels(model: LanguageModel, prompt: Prompt, temperature: float)
     head = torch.nn.Linear(rows.shape[1], rows.shape[0], bias=False)
     with torch.no_grad():
         head.weight.copy_(rows)
-    classifier.score = head
+    setattr(classifier, "score", head)  # noqa: B010  # a module, of which LanguageModel knows nothing
     return _ready(classifier)
 
 
@@ -159,7 +161,6 @@ def _as_llama(model: LanguageModel) -> LanguageModel:
 def _ready(model: LanguageModel) -> LanguageModel:
     model = _as_llama(model)
     model.config.architectures = [type(model).__name__]
-    model.config._name_or_path = ""  # no path of the machine that exports
     return model.eval()  # type: ignore[no-any-return]
 
 
