@@ -21,7 +21,9 @@ from starlette.routing import Route
 from subjectwise.serving.answering import answer_questions
 from subjectwise.serving.error_responses import Refusal, Stopping, refusal_response
 from subjectwise.serving.inference_service import InferenceService
+from subjectwise.serving.mcp_by_path import method_routes
 from subjectwise.serving.middleware.api_key import ApiKeyMiddleware
+from subjectwise.serving.middleware.body_limit import BodyLimitMiddleware
 from subjectwise.serving.middleware.head_requests import HeadMiddleware
 from subjectwise.serving.middleware.host_check import HostCheckMiddleware
 from subjectwise.serving.middleware.request_id import RequestIdMiddleware
@@ -54,9 +56,11 @@ def create_server(service: InferenceService) -> MCPServer[None]:
     async def classify_text(text: str, with_probabilities: bool = False) -> JsonObject:
         """Name the subject of a question.
 
+        `class` is its index in `list_categories`, from 0, `label` its name, `confidence` its probability.
+
         Args:
             text: the question.
-            with_probabilities: also return the probability of every subject.
+            with_probabilities: also return the probability of every subject, in the order of `list_categories`.
         """
         try:
             answer = await answer_questions(service.queue, service.read([QuestionText(text)]))
@@ -64,8 +68,13 @@ def create_server(service: InferenceService) -> MCPServer[None]:
             raise ToolError(str(error)) from error
         service.count(answer)
         prediction = answer.predictions[0]
-        result: JsonObject = {"class": prediction.label, "confidence": prediction.score}
-        return result | {"probabilities": prediction.scores} if with_probabilities else result
+        # LLM routers read the index; a language model that calls the tool reads the name.
+        names = list(prediction.scores)
+        result: JsonObject = {
+            "class": names.index(prediction.label), "label": prediction.label, "confidence": prediction.score,
+        }  # fmt: skip
+        probabilities = [prediction.scores[name] for name in names]
+        return result | {"probabilities": probabilities} if with_probabilities else result
 
     @server.tool(structured_output=True)
     async def list_categories() -> JsonObject:
@@ -77,7 +86,7 @@ def create_server(service: InferenceService) -> MCPServer[None]:
 
 
 def create_http_app(service: InferenceService, host: str) -> Starlette:
-    """Return the application that serves the tools at `/mcp` (streamable HTTP), and `/health`.
+    """Return the application that serves the tools at `/mcp` (streamable HTTP), below it by path, and `/health`.
 
     Args:
         service: which answers.
@@ -104,8 +113,13 @@ def create_http_app(service: InferenceService, host: str) -> Starlette:
         return Response(media_type="text/plain")
 
     app.router.routes.append(Route("/health", health, methods=["GET"]))
+    app.router.routes.extend(method_routes(server, "/mcp"))
     app.router.lifespan_context = lifespan
     app.state.service = service
+    app.add_middleware(
+        BodyLimitMiddleware, most=settings.body_bytes, seconds=settings.limits.deadline,
+        part_seconds=settings.connections.body_seconds, stopping=lambda: service.stopping,
+    )  # fmt: skip
     app.add_middleware(ApiKeyMiddleware, api_keys=settings.api_keys)
     app.add_middleware(HostCheckMiddleware, hosts=settings.hosts)
     app.add_middleware(HeadMiddleware)

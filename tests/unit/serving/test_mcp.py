@@ -46,10 +46,9 @@ def call(*calls: tuple[str, dict[str, Any]], classifier: FakeClassifier | None =
 
 def test_a_text_is_classified() -> None:
     whole, short = call(("classify_text", {"text": "a", "with_probabilities": True}), ("classify_text", {"text": "a"}))
-    assert whole.structured_content == {
-        "class": "even", "confidence": 0.75, "probabilities": {"even": 0.75, "odd": 0.25},
-    }  # fmt: skip
-    assert short.structured_content == {"class": "even", "confidence": 0.75}
+    answer = {"class": 0, "label": "even", "confidence": 0.75}
+    assert whole.structured_content == answer | {"probabilities": [0.75, 0.25]}
+    assert short.structured_content == answer
 
 
 def test_the_categories_are_listed() -> None:
@@ -135,4 +134,4 @@ def test_over_http_the_official_client_calls_the_tools() -> None:
 
     with serving(app) as client:
         called = asyncio.run(asyncio.wait_for(talk(f"{client.base_url}/mcp"), 20))
-        assert called.structured_content == {"class": "even", "confidence": 0.75}
+        assert called.structured_content == {"class": 0, "label": "even", "confidence": 0.75}
