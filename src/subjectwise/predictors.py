@@ -16,8 +16,11 @@ from subjectwise.errors import DataError, ModelFolderError
 from subjectwise.labels import MMLU_PRO_LABELS, LabelSet, fold_label
 from subjectwise.models.devices import AUTO, Compute
 from subjectwise.models.gguf import EMBEDDED
+from subjectwise.models.model_config import description_sha256, read_config
+from subjectwise.models.model_folder import shipped_folder
 from subjectwise.question_classifier import QuestionClassifier
 from subjectwise.records import Example
+from subjectwise.utils.atomic_files import file_sha256
 
 SHIPPED = "shipped"
 ZERO_SHOT, FEW_SHOT, BASELINE, CASCADE = "zero-shot", "few-shot", "baseline", "cascade"
@@ -116,6 +119,21 @@ def load_classifier_to_export(name: str, labels: LabelSet | None = None, *, base
     if not isinstance(predictor, Classifier):
         raise ModelFolderError(f"Cannot export {name}; export a model folder, or zero-shot:BASE.")
     return predictor
+
+
+def predictor_files_sha256(name: str) -> str:
+    """Return the hash of what the answers of a predictor depend on, without loading it.
+
+    Args:
+        name: of the predictor; "" for the shipped adapter.
+
+    Returns:
+        A hash in hex digits; "" for a predictor that is not a model folder on this machine.
+    """
+    folder = shipped_folder() if name in ("", SHIPPED) else Path(name)
+    if not folder.is_dir() or is_baseline_folder(folder):
+        return ""
+    return f"{file_sha256(folder / read_config(folder).weights_file)}-{description_sha256(folder)}"
 
 
 def default_name(labels: LabelSet | None) -> str:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from subjectwise.bulk.score_rows import ScoredRow, chunks
+from subjectwise.bulk.score_rows import BulkOptions, ScoredRow, chunks
 from subjectwise.data.cell_values import read_question
+from subjectwise.question_classifier import QuestionClassifier
 from subjectwise.records import Decision, Prediction, Scored
 from subjectwise.statistics.calibration import correct_prior
 from subjectwise.statistics.thresholds import decide
@@ -91,6 +92,19 @@ class Answering:
 
     def _others(self, row: ScoredRow) -> Row:
         return {kept_name(name): value for name, value in row.cells.items() if name != self.question_column}
+
+
+def make_answering(classifier: QuestionClassifier, question_column: str, options: BulkOptions) -> Answering:
+    """Return what makes answers of rows that `classifier` has scored.
+
+    Raises:
+        SubjectwiseError: the options do not fit the classifier.
+    """
+    labels = classifier.labels.names
+    tells_scope = classifier.min_in_scope is not None
+    options.decision.check(labels, tells_scope)
+    check_correction(options.prior_correction, classifier.prior, len(labels))
+    return Answering(labels, question_column, options.decision, options.explain, tells_scope)
 
 
 def _column(values: Sequence[float | None]) -> FloatArray | None:

@@ -7,7 +7,7 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from subjectwise.bulk.answer_rows import Answering, check_correction, correct_rows
+from subjectwise.bulk.answer_rows import Answering, correct_rows, make_answering
 from subjectwise.bulk.score_rows import BulkCounts, BulkOptions, chunks, open_input, score_rows
 from subjectwise.bulk.unfinished_run import UnfinishedRun
 from subjectwise.bulk.write_answers import check_output_format, write_answers
@@ -59,7 +59,7 @@ def classify_rows(
     """
     _refuse_correction(options)
     source = open_input(path, options)
-    answering = _answering(classifier, source.question_column, options)
+    answering = make_answering(classifier, source.question_column, options)
     for rows in score_rows(classifier, source, options):
         if counts:
             counts.add(rows)
@@ -99,7 +99,7 @@ def classify_file(
         check_new(output)
         # 1) Score all rows into the part. Decisions and corrections come later, and may change between two attempts.
         source = open_input(path, options)
-        answering = _answering(classifier, source.question_column, options)
+        answering = make_answering(classifier, source.question_column, options)
         columns = {"question_column": source.question_column, "options_column": source.options_column}
         depends_on = {**run, **columns, "with_options": options.with_options, "explain": options.explain}
         counts = unfinished.resume(source, depends_on, options.keep_going)
@@ -129,14 +129,6 @@ def _refuse_correction(options: BulkOptions) -> None:
     """Raise DataError where answers are wanted before all rows are known, on which they would depend."""
     if options.prior_correction != "none":
         raise DataError("--prior-correction needs --output: the mix of subjects is estimated over all rows.")
-
-
-def _answering(classifier: QuestionClassifier, question_column: str, options: BulkOptions) -> Answering:
-    labels = classifier.labels.names
-    tells_scope = classifier.min_in_scope is not None
-    options.decision.check(labels, tells_scope)
-    check_correction(options.prior_correction, classifier.prior, len(labels))
-    return Answering(labels, question_column, options.decision, options.explain, tells_scope)
 
 
 def _answers(unfinished: UnfinishedRun, answering: Answering, corrected: FloatArray | None) -> Iterator[Row]:

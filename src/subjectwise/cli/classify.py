@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from subjectwise.cli.classify_ray import classify_by_ray
 from subjectwise.cli.options import (
     AsJsonLines,
     BaseName,
@@ -36,8 +37,8 @@ def classify(
         str, typer.Option("--input", "-i", help="A TXT, JSONL, CSV or parquet file, or - for standard input.")
     ] = "",
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="A JSONL, CSV or parquet file to write; needs --input.")
-    ] = None,
+        str, typer.Option("--output", "-o", help="A JSONL, CSV or parquet file to write; needs --input.")
+    ] = "",
     model: ModelName = "",
     base: BaseName = "",
     labels: LabelFile = None,
@@ -79,6 +80,16 @@ def classify(
     keep_going: Annotated[
         bool, typer.Option("--keep-going", help="Note a row without an answer as its `error`, and go on.")
     ] = False,
+    ray: Annotated[
+        str,
+        typer.Option(
+            help="Classify on a Ray cluster: local, or its address. --input is a folder, a pattern or a URI, and "
+            "--output a folder or a URI."
+        ),
+    ] = "",
+    ray_workers: Annotated[int, typer.Option(min=1, help="Of --ray; each holds the model once.")] = 1,
+    ray_cpus: Annotated[float, typer.Option(min=0, help="Of each worker; 0.5 for a half.")] = 1.0,
+    ray_gpus: Annotated[float, typer.Option(min=0, help="Of each worker; 0.25 for a quarter.")] = 0.0,
     device: Device = "auto",
     dtype: Dtype = "auto",
     engine: Engine = "pytorch",
@@ -94,20 +105,25 @@ def classify(
 
     An answer has `truncated` where the question was longer than the model reads, so that its middle was cut out.
     A run that was stopped continues when the same command is given again.
+
+    A folder, on a cluster: `subjectwise classify --ray HOST:6379 --ray-workers 8 --input questions --output answers`
     """
     from subjectwise.bulk.classify_files import check_request, classify_file, classify_rows
+    from subjectwise.bulk.ray_workers import RayWorkers, WorkerModel
     from subjectwise.bulk.score_rows import BulkCounts, BulkOptions
     from subjectwise.bulk.unfinished_run import model_identity
     from subjectwise.data.csv_rows import read_delimiter
     from subjectwise.errors import QuestionError, SubjectwiseError
+    from subjectwise.labels import LabelSet
     from subjectwise.models.devices import Compute
     from subjectwise.records import Decision
     from subjectwise.utils.progress import progress_bar
 
+    compute = Compute(device, dtype, engine)
     # 1) Refuse what cannot be done, before the model is loaded for it.
     if bool(questions) == bool(input_file):
         raise SubjectwiseError("Give either questions or --input FILE; see 'subjectwise classify --help'.")
-    if output is not None and not input_file:
+    if output and not input_file:
         raise SubjectwiseError("--output needs --input; a question on the command line is answered on the screen.")
     asked = read_questions(questions or [])
     if asked and with_options:
@@ -122,9 +138,23 @@ def classify(
         question_column, options_column, read_delimiter(delimiter), with_options,
         prior_correction=prior_correction, keep_going=keep_going, explain=explain,
     )  # fmt: skip
-    rows = check_request(path, output, options, csv_encoding) if input_file else None
+    if ray:
+        if not input_file or not output:
+            raise SubjectwiseError("--ray needs --input FOLDER and --output FOLDER.")
+        chosen = Decision(min_confidence, multi_label, in_scope or 0.0)
+        if min_accuracy or in_scope is None:
+            known = load_classifier(model, labels, base, compute)
+            minimum = confidence_for_accuracy(known, min_accuracy) if min_accuracy else min_confidence
+            chosen = Decision(minimum, multi_label, own_min_in_scope(known) if in_scope is None else in_scope)
+        classify_by_ray(
+            input_file, output, WorkerModel(model, LabelSet.from_yaml(labels) if labels else None, base, compute),
+            replace(options, decision=chosen), RayWorkers(ray_workers, ray_cpus, ray_gpus), ray, csv_encoding, as_json,
+        )  # fmt: skip
+        return
+    target = Path(output) if output else None
+    rows = check_request(path, target, options, csv_encoding) if input_file else None
     # 2) Answer on the screen.
-    classifier = load_classifier(model, labels, base, Compute(device, dtype, engine))
+    classifier = load_classifier(model, labels, base, compute)
     minimum = confidence_for_accuracy(classifier, min_accuracy) if min_accuracy else min_confidence
     in_scope = own_min_in_scope(classifier) if in_scope is None else in_scope
     decision = Decision(minimum, multi_label, in_scope)
@@ -141,7 +171,7 @@ def classify(
         return
     options = replace(options, with_options=with_options or classifier.reads_options, decision=decision)
     counts = BulkCounts()
-    if output is None:
+    if target is None:
         for answers in classify_rows(classifier, path, options, counts):
             sys.stdout.writelines(f"{json_text(answer)}\n" for answer in answers)
             sys.stdout.flush()
@@ -150,9 +180,9 @@ def classify(
     # 3) Or into a file.
     with progress_bar("Classifying", rows, "questions") as bar:
         counts = classify_file(
-            classifier, path, output, options, csv_encoding=csv_encoding,
+            classifier, path, target, options, csv_encoding=csv_encoding,
             run=model_identity(classifier, model, base, dtype, engine), on_progress=bar.update,
         )  # fmt: skip
-    result = {"output": str(output), "rows": counts.rows}
+    result = {"output": output, "rows": counts.rows}
     print_counts(counts)
     typer.echo(json.dumps(result) if as_json else f"{counts.rows:,} questions classified in {output}")

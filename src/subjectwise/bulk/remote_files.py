@@ -1,0 +1,119 @@
+"""Files of a run by path or URI: on this machine, a shared disk, or an object store. Knows no rows."""
+
+from __future__ import annotations
+
+import glob
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from subjectwise.data.table_formats import TEXT_FORMATS
+from subjectwise.errors import DataError, OutputError
+from subjectwise.utils.atomic_files import new_file
+
+
+def is_uri(path: str) -> bool:
+    """Return whether `path` names a file system as well, as `s3://bucket/questions` does."""
+    return "://" in path
+
+
+def list_tables(pattern: str) -> list[tuple[str, str]]:
+    """Return the tables of a folder, a glob pattern or a URI, with their paths relative to it, sorted.
+
+    Raises:
+        DataError: there is none.
+    """
+    found = _list_uri(pattern) if is_uri(pattern) else _list_local(pattern)
+    tables = [
+        (path, name)
+        for path, name in sorted(found)
+        if PurePosixPath(name).suffix.lower() in TEXT_FORMATS
+        and not any(part.startswith((".", "_")) for part in PurePosixPath(name).parts)
+    ]
+    if not tables:
+        raise DataError(f"Cannot read {pattern}: it has no file of a known format ({', '.join(TEXT_FORMATS)}).")
+    return tables
+
+
+def _list_local(pattern: str) -> list[tuple[str, str]]:
+    folder = Path(pattern)
+    if folder.is_file():
+        return [(pattern, folder.name)]
+    pattern = "**/*"
+    if not folder.is_dir():
+        magic = next((index for index, part in enumerate(folder.parts) if glob.has_magic(part)), len(folder.parts))
+        folder, pattern = Path(*folder.parts[:magic]), str(Path(*folder.parts[magic:]))
+    files = [path for path in folder.glob(pattern) if path.is_file()]
+    return [(str(path), path.relative_to(folder).as_posix()) for path in files]
+
+
+def _list_uri(uri: str) -> list[tuple[str, str]]:
+    from pyarrow import fs
+
+    try:
+        system, path = fs.FileSystem.from_uri(uri)
+        info = system.get_file_info(path)
+        if info.is_file:
+            return [(uri, PurePosixPath(path).name)]
+        entries = system.get_file_info(fs.FileSelector(path, recursive=True))
+    except (OSError, ValueError) as error:
+        raise DataError(f"Cannot read {uri}: {' '.join(str(error).split())[:200]}") from error
+    root = uri.rstrip("/")
+    names = [PurePosixPath(entry.path).relative_to(path).as_posix() for entry in entries if entry.is_file]
+    return [(f"{root}/{name}", name) for name in names]
+
+
+@contextmanager
+def local_copy(path: str) -> Iterator[Path]:
+    """Yield a path on this machine with the content of `path`, which is that path itself where it is not a URI."""
+    if not is_uri(path):
+        yield Path(path)
+        return
+    from pyarrow import fs
+
+    with tempfile.TemporaryDirectory(prefix="subjectwise-") as folder:
+        copy = Path(folder) / PurePosixPath(path).name
+        system, source = fs.FileSystem.from_uri(path)
+        with system.open_input_stream(source) as stream, copy.open("wb") as target:
+            shutil.copyfileobj(stream, target)
+        yield copy
+
+
+@contextmanager
+def new_output(path: str) -> Iterator[Path]:
+    """Yield a path on this machine to write; its file comes to `path` at the end, whole or not at all.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    if not is_uri(path):
+        with new_file(Path(path)) as temporary:
+            yield temporary
+        return
+    from pyarrow import fs
+
+    with tempfile.TemporaryDirectory(prefix="subjectwise-") as folder:
+        written = Path(folder) / PurePosixPath(path).name
+        yield written
+        try:
+            system, target = fs.FileSystem.from_uri(path)
+            system.create_dir(str(PurePosixPath(target).parent), recursive=True)
+            with written.open("rb") as source, system.open_output_stream(target) as stream:
+                shutil.copyfileobj(source, stream)
+        except OSError as error:
+            raise OutputError(f"Cannot write {path}: {' '.join(str(error).split())[:200]}") from error
+
+
+def existing(paths: Sequence[str]) -> set[str]:
+    """Return those of `paths` that are files."""
+    from pyarrow import fs
+
+    def exists(path: str) -> bool:
+        if not is_uri(path):
+            return Path(path).is_file()
+        system, inner = fs.FileSystem.from_uri(path)
+        return bool(system.get_file_info(inner).is_file)
+
+    return {path for path in paths if exists(path)}

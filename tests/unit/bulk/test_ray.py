@@ -1,0 +1,206 @@
+"""Files and Datasets on a local Ray cluster of two CPUs: the answers of one machine, every row once."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+
+from helpers.bulk import read_answers, write_lines
+from helpers.commands import refused, run_command
+from helpers.tiny_models import make_rows
+from subjectwise.bulk.ray_dataset import classify
+from subjectwise.bulk.ray_files import output_name
+from subjectwise.bulk.ray_workers import RayWorkers, WorkerModel, ray_cluster
+from subjectwise.bulk.remote_files import existing, list_tables, local_copy, new_output
+from subjectwise.bulk.score_rows import BulkOptions
+from subjectwise.classifier import Classifier
+from subjectwise.errors import DataError
+from subjectwise.models.devices import Compute
+
+CPU = Compute("cpu", "float32")
+ROWS = [{"question": row["question"], "note": f"n{number}"} for number, row in enumerate(make_rows() * 12)]
+HALVES = ("--ray-workers", "2", "--ray-cpus", "0.5", "--device", "cpu", "--dtype", "float32")
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[None]:
+    import ray
+
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture
+def questions(tmp_path: Path) -> Path:
+    """Three formats, in a folder and one below it; the largest has three chunks."""
+    folder = tmp_path / "questions"
+    (folder / "more").mkdir(parents=True)
+    write_lines(folder / "a.jsonl", ROWS[:1152])
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(ROWS[:40]), folder / "b.parquet")
+    (folder / "more" / "c.csv").write_text("question,note\nWhat is a tort?,x\n", encoding="utf-8")
+    (folder / "notes.md").write_text("not a table", encoding="utf-8")
+    return folder
+
+
+# Without a cluster.
+
+
+def test_tables_of_a_folder_a_pattern_and_a_uri(questions: Path) -> None:
+    names = ["a.jsonl", "b.parquet", "more/c.csv"]
+    assert [name for _, name in list_tables(str(questions))] == names
+    assert [name for _, name in list_tables(f"{questions}/**/*.csv")] == ["more/c.csv"]
+    assert [name for _, name in list_tables(str(questions / "a.jsonl"))] == ["a.jsonl"]
+    listed = list_tables(questions.as_uri())
+    assert [name for _, name in listed] == names and all(path.startswith("file://") for path, _ in listed)
+    with local_copy(listed[0][0]) as copy:
+        assert copy.read_bytes() == (questions / "a.jsonl").read_bytes()
+    with pytest.raises(DataError, match=r"has no file of a known format \(.txt, .parquet, .jsonl, .csv\)"):
+        list_tables(f"{questions}/*.md")
+    with pytest.raises(DataError, match="Cannot read nowhere://x"):
+        list_tables("nowhere://x")
+
+
+def test_outputs_by_uri(tmp_path: Path) -> None:
+    target = (tmp_path / "new" / "answers.jsonl").as_uri()
+    assert not existing([target])
+    with new_output(target) as path:
+        path.write_text("{}\n", encoding="utf-8")
+    assert existing([target]) == {target}
+    assert output_name("more/q.txt") == "more/q.txt.jsonl" and output_name("q.csv") == "q.csv"
+
+
+@pytest.mark.parametrize(
+    ("address", "part"),
+    [("127.0.0.1:1", "No Ray cluster answers at '127.0.0.1:1'"), ("somewhere", "Unknown Ray address 'somewhere'")],
+)
+def test_an_address_that_does_not_answer(address: str, part: str) -> None:
+    with pytest.raises(DataError, match=part), ray_cluster(address):
+        pass
+
+
+def test_workers_that_use_nothing() -> None:
+    with pytest.raises(DataError, match="a part of a CPU or of a GPU"):
+        RayWorkers(1, 0.0, 0.0)
+
+
+def test_what_the_command_refuses(questions: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    refused("classify", "--ray", "local", "--input", questions, part="--ray needs --input FOLDER and --output FOLDER")
+    both = ("classify", "--ray", "local", "--input", questions, "--output", out)
+    refused(*both, "--explain", part="do not work with --ray")
+    (questions / "z.csv").write_text("number,colour\n1,red\n", encoding="utf-8")
+    refused(*both, part="z.csv")
+    (questions / "z.csv").unlink()
+    write_lines(out / "a.jsonl", [])
+    refused(*both, "--multi-label", part="answers of a run that differs in decision")
+    (out / ".run.json").unlink()
+    refused(*both, part="already exists and is not of such a run")
+
+
+# With one.
+
+
+@pytest.mark.slow
+def test_a_folder_has_the_answers_of_one_machine(
+    cluster: None, tiny_model: Path, questions: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    command = ("classify", "--ray", "local", "--input", questions, "--output", out, "--model", tiny_model, *HALVES)
+    done = run_command(*command)
+    assert done.returncode == 0, done.stderr
+    assert "1,193 questions classified" in done.stdout
+    for name in ("a.jsonl", "b.parquet", "more/c.csv"):
+        alone = tmp_path / f"alone{Path(name).suffix}"
+        asked = ("classify", "--input", questions / name, "--output", alone, "--model", tiny_model, *HALVES[4:])
+        assert run_command(*asked).returncode == 0
+        assert read_answers(out / name) == read_answers(alone), name
+    assert [row["note"] for row in read_answers(out / "a.jsonl")] == [row["note"] for row in ROWS[:1152]]
+    # A finished file stays, an unfinished one is classified again to the same bytes.
+    before = (out / "a.jsonl").read_bytes()
+    (out / "b.parquet").write_bytes(b"kept")
+    (out / "a.jsonl").unlink()
+    again = run_command(*command, "--json")
+    assert json.loads(again.stdout)["rows"] == 1152
+    assert (out / "a.jsonl").read_bytes() == before and (out / "b.parquet").read_bytes() == b"kept"
+
+
+@pytest.mark.slow
+def test_a_row_without_an_answer(cluster: None, tiny_model: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "questions"
+    folder.mkdir()
+    write_lines(folder / "q.jsonl", [*ROWS[:3], {"question": "", "note": "empty"}, "not json", *ROWS[3:5]])
+    command = (
+        "classify", "--ray", "local", "--input", folder, "--output", tmp_path / "out", "--model", tiny_model, *HALVES,
+    )  # fmt: skip
+    refused(*command, part="row 4: The question is empty")
+    assert not (tmp_path / "out" / "q.jsonl").exists()
+    done = run_command(*command, "--keep-going")
+    assert done.returncode == 0 and "2 rows without an answer" in done.stderr
+    rows = read_answers(tmp_path / "out" / "q.jsonl")
+    assert [bool(row.get("error")) for row in rows] == [False, False, False, True, True, False, False]
+
+
+@pytest.mark.slow
+def test_a_killed_worker_loses_no_row(cluster: None, tiny_model: Path, questions: Path, tmp_path: Path) -> None:
+    import threading
+
+    import psutil
+
+    killed: list[int] = []
+    stop = threading.Event()
+
+    def kill_one() -> None:
+        while not stop.wait(0.2):
+            for process in psutil.Process().children(recursive=True):
+                if any("AnswerChunks" in part for part in process.cmdline()):
+                    process.kill()
+                    killed.append(process.pid)
+                    return
+
+    write_lines(questions / "a.jsonl", ROWS * 4)
+    thread = threading.Thread(target=kill_one)
+    thread.start()
+    out = tmp_path / "out"
+    done = run_command(
+        "classify", "--ray", "local", "--input", questions, "--output", out, "--model", tiny_model, *HALVES
+    )
+    stop.set()
+    thread.join()
+    assert done.returncode == 0, done.stderr
+    assert killed, "a worker was killed"
+    assert [row["note"] for row in read_answers(out / "a.jsonl")] == [row["note"] for row in ROWS * 4]
+
+
+@pytest.mark.slow
+def test_a_dataset_in_a_pipeline(cluster: None, tiny_model: Path, tmp_path: Path) -> None:
+    import ray
+
+    dataset = ray.data.from_items([{**row, "score": number} for number, row in enumerate(ROWS[:200])])
+    answers = classify(
+        dataset.repartition(4), WorkerModel(str(tiny_model), compute=CPU), workers=RayWorkers(2, 0.5), batch_size=64
+    )
+    answers.write_parquet(str(tmp_path / "answers"))
+    rows = pyarrow.parquet.read_table(tmp_path / "answers").to_pylist()
+    assert sorted(row["input_score"] for row in rows) == list(range(200)), "every row once, its columns kept"
+    classifier = Classifier.from_pretrained(tiny_model, device="cpu", dtype="float32")
+    for row in rows[:20]:
+        expected = classifier.classify(row["question"])
+        assert row["label"] == expected.label and row["scores"] == pytest.approx(expected.scores, abs=1e-5)
+
+
+@pytest.mark.slow
+def test_a_dataset_without_questions(cluster: None, tiny_model: Path) -> None:
+    import ray
+
+    answers = classify(ray.data.from_items([{"colour": "red"}]), WorkerModel(str(tiny_model), compute=CPU))
+    with pytest.raises(Exception, match="no column"):
+        answers.take_all()
+    with pytest.raises(DataError, match="not available on Ray"):
+        classify(ray.data.from_items([{"question": "a"}]), options=BulkOptions(explain=True))
