@@ -15,12 +15,12 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from subjectwise.bulk.answer_rows import make_answering
-from subjectwise.bulk.ray_workers import RayWorkers, WorkerModel, own_errors, ray_cluster
+from subjectwise.bulk.ray_workers import RayWorkers, WorkerModel, ray_cluster
 from subjectwise.bulk.remote_files import existing, is_uri, list_tables, local_copy, new_output
 from subjectwise.bulk.score_rows import BulkCounts, BulkOptions, InputRows, chunks, open_input, score_rows
 from subjectwise.bulk.write_answers import check_output_format, json_line, write_answers
 from subjectwise.data.table_formats import TableRow
-from subjectwise.errors import DataError, OutputError
+from subjectwise.errors import DataError, OutputError, SubjectwiseError
 from subjectwise.types import JsonObject, Progress, Row
 from subjectwise.utils.atomic_files import read_json, write_json
 from subjectwise.utils.optional_dependencies import require
@@ -76,7 +76,7 @@ def classify_folder(
     if not waiting:
         return counts
     require("ray", "ray")
-    with ray_cluster(address), own_errors():
+    with ray_cluster(address):
         dataset = _answer_chunks([path for path, _ in waiting], model, options, workers)
         _write([target for _, target in waiting], dataset, counts, csv_encoding, on_progress)
     return counts
@@ -126,21 +126,23 @@ def _answer_chunks(paths: list[str], model: WorkerModel, options: BulkOptions, w
 
 
 def read_chunks(item: Row, options: BulkOptions) -> Iterator[Row]:
-    """Yield the rows of a file in chunks as JSON, then one row that ends the file."""
-    with local_copy(item["path"]) as path:
-        source = open_input(path, options)
-        shared = {
-            "file": item["file"],
-            "location": item["path"],
-            "columns": json.dumps([source.question_column, source.options_column, list(source.header)]),
-        }
-        for rows in chunks(source.rows):
-            yield {**shared, "rows": json.dumps([asdict(row) for row in rows], default=str)}
-        yield {**shared, "rows": ""}
+    """Yield the rows of a file in chunks as JSON, then one row that ends the file, or one with the error."""
+    shared = {"file": item["file"], "location": item["path"], "columns": "", "rows": "", "error": ""}
+    try:
+        with local_copy(item["path"]) as path:
+            source = open_input(path, options)
+            shared["columns"] = json.dumps([source.question_column, source.options_column, list(source.header)])
+            for rows in chunks(source.rows):
+                yield {**shared, "rows": json.dumps([asdict(row) for row in rows], default=str)}
+            yield shared
+    except SubjectwiseError as error:
+        yield {**shared, "error": str(error)}
 
 
 class AnswerChunks:
     """A worker: holds the model and answers chunks.
+
+    An error of this package is returned and not raised: Ray would wrap it in a report of where it was raised.
 
     Args:
         model: to load.
@@ -148,16 +150,30 @@ class AnswerChunks:
     """
 
     def __init__(self, model: WorkerModel, options: BulkOptions) -> None:
-        self._classifier = model.load()
-        self._options = replace(options, with_options=options.with_options or self._classifier.reads_options)
+        self._options = options
+        self._error = ""
+        try:
+            self._classifier = model.load()
+            self._options = replace(options, with_options=options.with_options or self._classifier.reads_options)
+        except SubjectwiseError as error:
+            self._error = str(error)
 
     def __call__(self, batch: Row) -> Row:
         """Return the answers to the one chunk of a batch as JSON lines; at the end of a file its header and labels."""
+        result = {"file": batch["file"], **{key: [""] for key in ("header", "labels", "answers", "counts", "error")}}
+        error = self._error or str(batch["error"][0])
+        if error:
+            return result | {"error": [error]}
+        try:
+            return result | {key: [value] for key, value in self._answer(batch).items()}
+        except SubjectwiseError as error:
+            return result | {"error": [str(error)]}
+
+    def _answer(self, batch: Row) -> dict[str, str]:
         question_column, options_column, header = json.loads(str(batch["columns"][0]))
         answering = make_answering(self._classifier, question_column, self._options)
-        result = {"file": batch["file"], "header": [""], "labels": [""], "answers": [""], "counts": [""]}
         if not batch["rows"][0]:
-            return result | {"header": [json.dumps(answering.header(header))], "labels": [json.dumps(answering.labels)]}
+            return {"header": json.dumps(answering.header(header)), "labels": json.dumps(answering.labels)}
         rows = [TableRow(**row) for row in json.loads(str(batch["rows"][0]))]
         source = InputRows(
             str(batch["location"][0]), iter(rows), question_column, options_column, tuple(header), len(rows)
@@ -166,7 +182,7 @@ class AnswerChunks:
         for scored in score_rows(self._classifier, source, self._options):
             counts.add(scored)
             lines += [json_line(answer) for answer in answering.answers(scored)]
-        return result | {"answers": ["".join(lines)], "counts": [json.dumps(asdict(counts))]}
+        return {"answers": "".join(lines), "counts": json.dumps(asdict(counts))}
 
 
 def _write(
@@ -178,6 +194,8 @@ def _write(
         stream = part.open("w", encoding="utf-8")
         try:
             for row in dataset.iter_rows():
+                if row["error"]:
+                    raise DataError(row["error"])
                 if not row["header"]:
                     stream.write(row["answers"])
                     done = json.loads(row["counts"])

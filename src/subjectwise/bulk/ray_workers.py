@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from logging import ERROR
 
-from subjectwise.errors import DataError, SubjectwiseError
+from subjectwise.errors import DataError
 from subjectwise.labels import LabelSet
 from subjectwise.models.devices import AUTO, Compute
 from subjectwise.predictors import load_answering_predictor
@@ -112,31 +112,3 @@ def _check_address(address: str) -> None:
 
 def _unreachable(address: str) -> DataError:
     return DataError(f"No Ray cluster answers at {address!r}; start one with 'ray start --head', or use --ray local.")
-
-
-@contextmanager
-def own_errors() -> Iterator[None]:
-    """Raise an error of this package as it was raised in a worker, without Ray's report of where."""
-    try:
-        yield
-    except SubjectwiseError:
-        raise
-    except Exception as error:
-        own = _own_error(error)
-        if own is None:
-            raise
-        raise type(own)(str(own)) from error
-
-
-def _own_error(error: BaseException | None) -> SubjectwiseError | None:
-    seen: set[int] = set()
-    while error is not None and id(error) not in seen:
-        if isinstance(error, SubjectwiseError):
-            for kind in type(error).__mro__:
-                # Ray raises a class that it derives from both; its text is a traceback.
-                if kind.__module__ == "subjectwise.errors":
-                    cause = getattr(error, "cause", None)
-                    return kind(str(cause if isinstance(cause, SubjectwiseError) else error))
-        seen.add(id(error))
-        error = getattr(error, "cause", None) or error.__cause__
-    return None
