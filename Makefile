@@ -7,7 +7,7 @@ JOBS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all check compat format docs bench bench-accuracy bench-serve structure clean
+.PHONY: help install demo test test-all check compat compat-vllm format docs bench bench-accuracy bench-serve structure clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,11 @@ compat: $(STAMP)  ## Load the shipped adapter in PEFT 0.17.1 with transformers 4
 	$(VENV)-compat/bin/python -m pip install --quiet --requirement tests/compat/requirements.txt
 	$(BIN)/python tests/compat/check.py $(VENV)-compat/bin/python
 
+compat-vllm: $(STAMP)  ## Serve the exported shipped adapter by vLLM for CPUs, in a separate environment
+	python3 -m venv $(VENV)-vllm
+	$(VENV)-vllm/bin/python -m pip install --quiet --requirement tests/compat/requirements-vllm.txt
+	$(BIN)/python tests/compat/check_vllm.py $(VENV)-vllm/bin/python
+
 format: $(STAMP)  ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -61,4 +66,4 @@ structure: $(STAMP)  ## Print modules, imports, cycles and lines beside those of
 	$(BIN)/python benchmarks/structure.py --revision $(or $(REVISION),00ccd04)
 
 clean:  ## Remove what was installed and built
-	rm -rf $(VENV) $(VENV)-compat build dist .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(VENV)-compat $(VENV)-vllm build dist .mypy_cache .ruff_cache .pytest_cache
