@@ -159,7 +159,7 @@ def test_a_killed_worker_loses_no_row(cluster: None, tiny_model: Path, questions
     def kill_one() -> None:
         while not stop.wait(0.2):
             for process in psutil.Process().children(recursive=True):
-                if any("AnswerChunks" in part for part in process.cmdline()):
+                if any("AnswerChunks)).submit" in part for part in process.cmdline()):
                     process.kill()
                     killed.append(process.pid)
                     return
