@@ -114,7 +114,7 @@ def _answer_chunks(paths: list[str], model: WorkerModel, options: BulkOptions, w
     read = data.from_items(items, override_num_blocks=len(items)).flat_map(
         read_chunks, fn_kwargs={"options": options}, num_cpus=0.1
     )
-    return read.repartition(target_num_rows_per_block=1).map_batches(  # type: ignore[no-any-return]
+    return read.repartition(target_num_rows_per_block=1).map_batches(
         AnswerChunks,
         fn_constructor_kwargs={"model": model, "options": options},
         compute=data.ActorPoolStrategy(size=workers.count),
