@@ -25,10 +25,10 @@ def list_tables(pattern: str) -> list[tuple[str, str]]:
     Raises:
         DataError: there is none.
     """
-    found = _list_uri(pattern) if is_uri(pattern) else _list_local(pattern)
+    listed = _list_uri(pattern) if is_uri(pattern) else _list_local(pattern)
     tables = [
         (path, name)
-        for path, name in sorted(found)
+        for path, name in sorted(listed)
         if PurePosixPath(name).suffix.lower() in TEXT_FORMATS
         and not any(part.startswith((".", "_")) for part in PurePosixPath(name).parts)
     ]
