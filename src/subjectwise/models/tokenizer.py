@@ -175,13 +175,13 @@ def read_tokenizer(folder: Path, error_class: type[SubjectwiseError] = BaseModel
 
     config = _read_optional(folder / _CONFIG_FILE, error_class)
     special = _read_optional(folder / _SPECIAL_FILE, error_class) if "added_tokens_decoder" not in config else {}
-    config = special | config
+    config = config | special
     try:
         backend = Backend.from_file(str(folder / TOKENIZER_FILE))
         _add_tokens(backend, config)
         named = {name: _content(config[name]) for name in _SPECIAL_TOKENS if config.get(name)}
-        if "add_bos_token" in config or "add_eos_token" in config or backend.post_processor is None:
-            _set_ends(backend, named, config)
+        if backend.post_processor is None:
+            _set_ends(backend, named, {})
         backend.encode_special_tokens = bool(config.get("split_special_tokens", False))
         return PlainTokenizer(backend, named, _read_template(folder, config))
     # The library raises Exception itself.
@@ -256,6 +256,7 @@ def _add_tokens(backend: Backend, config: JsonObject) -> None:
     added = [token for token in (_added_token(token) for _, token in listed) if repr(token) not in known]
     contents = {token.content for token in (*backend.get_added_tokens_decoder().values(), *added)}
     extra = config.get("extra_special_tokens") or config.get("additional_special_tokens") or []
+    extra = extra.values() if isinstance(extra, dict) else extra
     for value in (*(config.get(name) for name in _SPECIAL_TOKENS), *extra):
         if value and _content(value) not in contents:
             added.append(_added_token(value, special=True))

@@ -13,9 +13,9 @@ CHAT = [{"role": "user", "content": "<a> & 'b'"}, {"role": "assistant", "content
 @pytest.mark.parametrize(
     "template",
     [
-        "{{ bos_token }}{% for m in messages %}\n  {% if loop.first %}first {% endif %}\n{{ m['content'] }}\n{% endfor %}",
+        "{{ bos_token }}{% for m in messages %}\n  {% if loop.first %}1 {% endif %}\n{{ m['content'] }}\n{% endfor %}",
         "{{ messages | tojson }}{{ messages | tojson(indent=2) }}",
-        "{% set ns = namespace(last=0) %}{% for m in messages %}{% set ns.last = loop.index %}{% endfor %}{{ ns.last }}",
+        "{% set ns = namespace(n=0) %}{% for m in messages %}{% set ns.n = loop.index %}{% endfor %}{{ ns.n }}",
         "{% for m in messages %}{% if loop.index == 2 %}{% break %}{% endif %}{{ m.role }}{% endfor %}",
         "{% for m in messages %}{% generation %}{{ m.content }}{% endgeneration %}{% endfor %}",
         "{{ dict(a=1) | tojson }}{{ namespace({'b': 2}).b }}",

@@ -21,8 +21,9 @@ SHARED = Path(os.environ.get("SUBJECTWISE_SHARED", ROOT.parent / "shared"))
 SHIPPED = ROOT / "src/subjectwise/shipped"
 
 HARD = [
-    "", " ", "  two spaces", "\u00e9t\u00e9 \u5149\u901f e\u0301", "<|im_start|>user\nx<|im_end|>", "1234567 and 12.5", "a\r\nb\t c",
-    "don't I'LL WE'VE", "<think></think>", "\U0001f642\u200d\u2194\ufe0f \U0001d518", "$\\frac{a}{b}$", "x\x00y", "\ud800".encode("utf-8", "replace").decode(),
+    "", " ", "  two spaces", "\u00e9t\u00e9 \u5149\u901f e\u0301", "<|im_start|>user\nx<|im_end|>", "1234567 and 12.5",
+    "a\r\nb\t c", "don't I'LL WE'VE", "<think></think>", "\U0001f642\u200d\u2194\ufe0f \U0001d518", "$\\frac{a}{b}$",
+    "x\x00y", "later <new> <extra>x <end> a <image>",
 ]  # fmt: skip
 
 CONVERSATIONS = [
@@ -41,7 +42,11 @@ def texts() -> list[str]:
     files = ["exam_questions", "short_questions_test", "messy", "languages_test", "equations_test"]
     lines = [line for name in files for line in (ROOT / f"data/{name}.jsonl").read_text(encoding="utf-8").splitlines()]
     questions = [str(next(iter(json.loads(line).values()))) for line in lines[::3]] + lines[:100]
-    return [*HARD, *questions, *(ROOT / "docs/architecture.md").read_text(encoding="utf-8").splitlines(keepends=True)]
+    return [
+        *HARD,
+        *questions[::4],
+        *(ROOT / "docs/architecture.md").read_text(encoding="utf-8").splitlines(keepends=True),
+    ]
 
 
 def auto_tokenizer(folder: Path, **options: Any) -> Any:
@@ -98,6 +103,7 @@ def test_qwen3() -> None:
     assert_equal(read_tokenizer(folder), auto_tokenizer(folder))
 
 
+@pytest.mark.slow  # transformers reads the metadata of a GGUF file in 20 s
 @needs_base
 def test_the_embedded_base_as_gguf() -> None:
     path = embedded_file()
@@ -109,10 +115,18 @@ def test_the_embedded_base_as_gguf() -> None:
     [
         {},
         {"add_bos_token": True, "bos_token": "<|user|>"},
-        {"add_bos_token": True, "add_eos_token": True, "bos_token": "<|user|>"},
-        {"add_bos_token": True, "bos_token": None},
         {"bos_token": "<new>", "additional_special_tokens": ["<extra>", "<|user|>"]},
-        {"eos_token": {"content": "<end>", "lstrip": True, "rstrip": True, "normalized": False, "single_word": False}},
+        {"extra_special_tokens": {"image_token": "<image>"}},
+        {
+            "eos_token": {
+                "__type": "AddedToken",
+                "content": "<end>",
+                "lstrip": True,
+                "rstrip": True,
+                "normalized": False,
+                "single_word": False,
+            }
+        },
         {"added_tokens_decoder": {"700": {"content": "later", "special": False, "normalized": True}}},
     ],
 )
@@ -174,10 +188,10 @@ def test_a_base_without_a_chat_template(folder: Path) -> None:
 
 @pytest.mark.parametrize("split", ["default", "llama-bpe", "qwen2"])
 def test_a_gguf_file(folder: Path, tmp_path: Path, split: str) -> None:
-    path = tmp_path / "tiny.gguf"
+    path = tmp_path / "gguf" / "tiny.gguf"
+    path.parent.mkdir()
     write_gguf(path, folder, split)
-    theirs = auto_tokenizer(tmp_path, gguf_file=path.name)
-    assert_equal(read_gguf_tokenizer(path), theirs)
+    assert_equal(read_gguf_tokenizer(path), auto_tokenizer(path.parent, gguf_file=path.name))
 
 
 def test_a_gguf_tokenizer_of_another_kind(folder: Path, tmp_path: Path) -> None:
@@ -196,8 +210,8 @@ def write_gguf(path: Path, folder: Path, split: str, model: str = "gpt2", merges
 
     settings = json.loads((folder / "tokenizer.json").read_text())
     vocabulary = settings["model"]["vocab"]
-    tokens = [*sorted(vocabulary, key=vocabulary.__getitem__), "<think>", "caf\u00e9 \u2014"]
-    kinds = [3, 3, 3, *([1] * (len(tokens) - 5)), 4, 1]
+    tokens = [*sorted(vocabulary, key=vocabulary.__getitem__), "<think>", "caf\u00e9 \u2014", "<|endoftext|>"]
+    kinds = [3, 3, 3, *([1] * (len(tokens) - 6)), 4, 1, 3]
     writer = GGUFWriter(path, "llama")
     writer.add_tokenizer_model(model)
     writer.add_tokenizer_pre(split)
