@@ -24,7 +24,6 @@ from subjectwise.models.model_config import ModelConfig, description_sha256, rea
 from subjectwise.models.model_folder import load_model, remove_base_path, shipped_folder
 from subjectwise.models.pickled_by_folder import PickledByFolder
 from subjectwise.models.zero_shot import ZeroShot
-from subjectwise.publish.model_card import write_card
 from subjectwise.recipe import load_recipe
 from subjectwise.records import EncodedQuestion, Example, Explanation, Question, Scored
 from subjectwise.score_based_classifier import ScoreBasedClassifier
@@ -172,6 +171,8 @@ class Classifier(PickledByFolder, ScoreBasedClassifier, ClassifierEstimator):
         self._check_fitted()
         if self._folder is None:
             raise ModelFolderError("Cannot save a zero-shot classifier; train one with fit, or 'subjectwise train'.")
+        from subjectwise.publish.model_card import write_card
+
         with new_folder(Path(folder)) as temporary:
             shutil.copytree(self._folder, temporary, dirs_exist_ok=True)
             if remove_base_path(temporary):

@@ -165,7 +165,7 @@ def _options(version: _Version = False) -> None:
     """Classify questions by subject, with calibrated probabilities."""
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> typer.Typer:
     # Typer's own command, which writes docs/cli.md, looks for it.
     if name == "app":
         return build_app()
