@@ -43,7 +43,7 @@ check: $(STAMP)  ## Check types, style and generated documents
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/typer subjectwise.cli.app utils docs --name subjectwise --output $(VENV)/cli.md >/dev/null
+	$(BIN)/typer subjectwise.cli.all_commands utils docs --name subjectwise --output $(VENV)/cli.md >/dev/null
 	diff -u docs/cli.md $(VENV)/cli.md || { echo "docs/cli.md differs from the commands' help; run make docs"; exit 1; }
 
 compat: $(STAMP)  ## Load the shipped adapter in PEFT 0.17.1 with transformers 4.56, in a separate environment
@@ -56,7 +56,7 @@ format: $(STAMP)  ## Format the code
 	$(BIN)/ruff format .
 
 docs: $(STAMP)  ## Write docs/cli.md from the commands
-	$(BIN)/typer subjectwise.cli.app utils docs --name subjectwise --output docs/cli.md
+	$(BIN)/typer subjectwise.cli.all_commands utils docs --name subjectwise --output docs/cli.md
 
 bench: $(STAMP)  ## Measure speed on MMLU-Pro's questions (DATA=file or Hub name); an hour on two cores
 	$(BIN)/python benchmarks/speed.py --source $(or $(DATA),TIGER-Lab/MMLU-Pro)

@@ -6,9 +6,8 @@ import io
 import os
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from importlib import import_module
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 from typer.core import TyperCommand
@@ -33,8 +32,7 @@ class QuestionCommand(TyperCommand):
             raise
 
 
-@dataclass(frozen=True)
-class Command:
+class Command(NamedTuple):
     """A command, or a group of them, as the list of all commands needs it.
 
     Attributes:
@@ -163,13 +161,6 @@ _Version = Annotated[bool, typer.Option("--version", callback=_show_version, is_
 
 def _options(version: _Version = False) -> None:
     """Classify questions by subject, with calibrated probabilities."""
-
-
-def __getattr__(name: str) -> typer.Typer:
-    # Typer's own command, which writes docs/cli.md, looks for it.
-    if name == "app":
-        return build_app()
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
