@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+import subjectwise
 from helpers.commands import refused
-from helpers.core_install import answers_without_torch, modules_of_extras, run_hidden
+from helpers.core_install import EXTRAS, answers_without_torch, modules_of_extras, run_hidden
 
 # Runs each command, and prints what became of it.
 SCRIPT = """
@@ -89,6 +90,12 @@ def test_what_a_plain_install_lacks() -> None:
     extras = {"accelerate", "datasets", "datasketch", "peft", "skops", "sentence_transformers", "fastapi", "mcp"}
     assert extras | {"torch", "transformers", "sklearn", "scipy", "pandas", "pyarrow"} <= {*blocked}
     assert not {"numpy", "openvino", "tokenizers", "safetensors", "gguf", "filelock", "jinja2"} & {*blocked}
+
+
+def test_every_extra_that_an_error_names_exists() -> None:
+    sources = Path(subjectwise.__file__).parent.rglob("*.py")
+    named = {extra for source in sources for extra in re.findall(r'require\([^)]+, "(\w+)"\)', source.read_text())}
+    assert {"train", "evaluate", "parquet"} <= named <= {*EXTRAS, "openvino"}
 
 
 @needs_engine
