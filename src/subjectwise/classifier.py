@@ -11,11 +11,9 @@ from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.exceptions import NotFittedError
 
 from subjectwise.engines.engine import PYTORCH
-from subjectwise.errors import ModelFolderError
+from subjectwise.errors import DataError, ModelFolderError
 from subjectwise.explain.sentence import SentenceWriter
 from subjectwise.labels import LabelSet
 from subjectwise.models.base_model import load_base
@@ -26,22 +24,22 @@ from subjectwise.models.model_config import ModelConfig, description_sha256, rea
 from subjectwise.models.model_folder import load_model, remove_base_path, shipped_folder
 from subjectwise.models.pickled_by_folder import PickledByFolder
 from subjectwise.models.zero_shot import ZeroShot
-from subjectwise.publish.model_card import write_card
 from subjectwise.question_classifier import ScoreBasedClassifier
 from subjectwise.recipe import load_recipe
 from subjectwise.records import EncodedQuestion, Example, Explanation, Question, Scored
 from subjectwise.statistics.calibration import apply_temperature
 from subjectwise.statistics.scope import ScopeCalibration
-from subjectwise.text.question_list import QuestionsLike, question_list
+from subjectwise.text.question_list import QuestionsLike, column_values, question_list
 from subjectwise.types import Progress
 from subjectwise.utils.atomic_files import file_sha256, new_folder
+from subjectwise.utils.estimator import ClassifierEstimator, not_fitted
 from subjectwise.utils.hub_download import local_folder
 
 # What a model folder may have; never a pickle.
 _MODEL_FILES = ("*.json", "*.safetensors", "*.jinja", "*.txt", "README.md")
 
 
-class Classifier(PickledByFolder, ScoreBasedClassifier, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class Classifier(PickledByFolder, ScoreBasedClassifier, ClassifierEstimator):
     """Classifies questions by subject.
 
     Load a trained one with `Classifier.from_pretrained()`, use any labels and any base with
@@ -173,6 +171,8 @@ class Classifier(PickledByFolder, ScoreBasedClassifier, ClassifierMixin, BaseEst
         self._check_fitted()
         if self._folder is None:
             raise ModelFolderError("Cannot save a zero-shot classifier; train one with fit, or 'subjectwise train'.")
+        from subjectwise.publish.model_card import write_card
+
         with new_folder(Path(folder)) as temporary:
             shutil.copytree(self._folder, temporary, dirs_exist_ok=True)
             if remove_base_path(temporary):
@@ -216,16 +216,24 @@ class Classifier(PickledByFolder, ScoreBasedClassifier, ClassifierMixin, BaseEst
 
         Raises:
             QuestionError: a question is empty or too long; its number is given where there are several.
+            DataError: `y` has another length than `questions`.
         """
         self._check_fitted()
         if y is not None:
-            return float(ClassifierMixin.score(self, questions, y, sample_weight))
+            return self._accuracy(questions, y, sample_weight)
         if encoded is None:
             encoded = self._scorer.encode(question_list(questions))
         scores = self._scorer.score(encoded, on_progress)
         truncated = np.array([question.truncated for question in encoded], dtype=np.bool_)
         in_scope = None if scores.in_scope is None else self._scope.apply(scores.in_scope)
         return Scored(apply_temperature(scores.log_probs, self.temperature), scores.label_mass, truncated, in_scope)
+
+    def _accuracy(self, questions: Sequence[Question | str], y: Sequence[Any], sample_weight: Any) -> float:
+        predicted, wanted = self.predict(questions), column_values(y, "the labels")
+        if len(wanted) != len(predicted):
+            raise DataError(f"{len(predicted)} questions have {len(wanted)} labels; give one label per question.")
+        right = [value == label for value, label in zip(predicted.tolist(), wanted, strict=True)]
+        return float(np.average(right, weights=sample_weight))
 
     @property
     def labels(self) -> LabelSet:
@@ -295,4 +303,4 @@ class Classifier(PickledByFolder, ScoreBasedClassifier, ClassifierMixin, BaseEst
 
     def _check_fitted(self) -> None:
         if not self.__sklearn_is_fitted__():
-            raise NotFittedError("This Classifier is not trained yet; call fit, or use Classifier.from_pretrained().")
+            raise not_fitted("This Classifier is not trained yet; call fit, or use Classifier.from_pretrained().")

