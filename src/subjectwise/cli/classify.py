@@ -55,7 +55,10 @@ def classify(
     ] = 0.0,
     min_accuracy: Annotated[
         str,
-        typer.Option(help="Abstain below the confidence that reached this accuracy on validation rows: 0.95 or 0.99."),
+        typer.Option(
+            help="Abstain below the confidence whose answers are right this often (0.95 or 0.99) on new questions like "
+            "the validation rows."
+        ),
     ] = "",
     min_in_scope: Annotated[
         str,
