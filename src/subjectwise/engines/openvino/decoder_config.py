@@ -70,6 +70,12 @@ def unsupported(config: JsonObject) -> str:
     return ""
 
 
+def config_from_dict(values: JsonObject) -> DecoderConfig:
+    """Return the shape that `dataclasses.asdict` made an object of."""
+    lists = {name: tuple(values[name]) for name in ("frequencies", "end_ids")}
+    return DecoderConfig(**{**values, **lists})
+
+
 def config_from_json(config: JsonObject) -> DecoderConfig:
     """Return the shape that a `config.json` describes.
 
@@ -92,7 +98,7 @@ def config_from_json(config: JsonObject) -> DecoderConfig:
         kv_heads=int(config.get("num_key_value_heads") or heads),
         head_size=size,
         epsilon=float(config.get("rms_norm_eps", 1e-6)),
-        frequencies=tuple(_frequencies(_rotary(config), size)),
+        frequencies=tuple(_frequencies(_rotary(config), size).tolist()),
         tied=bool(config.get("tie_word_embeddings", False)),
         max_positions=int(config.get("max_position_embeddings", 2048)),
         end_ids=tuple(end) if isinstance(end, list) else () if end is None else (int(end),),

@@ -1,36 +1,53 @@
-"""In which numbers weights are stored: 16 bits where that loses nothing that counts, else 32. Knows no model.
+"""In which numbers weights are kept. Knows no model.
 
-float16 has 3 more bits for the digits than bfloat16 and less range. Weights of language models are between 1e-6 and
-100, merged adapters are not bfloat16 numbers any more, and a weight below 6e-5 loses at most 3e-8: float16 is the
-closer of the two, unless a weight is above 65,504.
+A processor that computes in bfloat16 gets bfloat16 weights. One that computes in float32 gets the values that bfloat16
+or float16 weights have, or that an adapter merged in float32 has, unrounded: its kernels read float32 in any case.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import openvino as ov
+from openvino import opset13 as ops
 
-from subjectwise.types import FloatArray
+from subjectwise.types import Float32Array, IntArray
+from subjectwise.utils.bfloat16 import from_halves, is_exact, round_to_halves
 
-FLOAT32, BFLOAT16, FLOAT16 = "f32", "bf16", "f16"
+FLOAT32, BFLOAT16 = "f32", "bf16"
 
 
-@dataclass(frozen=True)
-class Stored:
-    """A weight as it is stored.
+def constant(values: Float32Array, kind: str) -> ov.Node:
+    """Return a weight as a node of a graph, float32 where it is used.
 
-    Attributes:
-        kind: `f32`, `bf16` or `f16`.
-        values: in that format; bfloat16 numbers as the upper halves of float32 numbers.
+    Args:
+        values: of any shape.
+        kind: `f32`, or `bf16`, in which it is then kept.
+    """
+    if kind == FLOAT32:
+        return ops.constant(np.ascontiguousarray(values))
+    halves = round_to_halves(values)
+    return ops.convert(ops.constant(ov.Tensor(halves, list(halves.shape), ov.Type.bf16)), "f32")
+
+
+class Table:
+    """Rows of a matrix in a file, read when they are asked for: in 16 bits where that loses nothing.
+
+    Args:
+        file: as `write_table` wrote it.
     """
 
-    kind: str
-    values: npt.NDArray[np.generic]
+    def __init__(self, file: Path) -> None:
+        self._rows = np.load(file, mmap_mode="r")  # [rows, columns]
 
-    def tensor(self) -> ov.Tensor:
-        """Return it as OpenVINO has it; the memory is shared."""
-        kind = {"f32": ov.Type.f32, "bf16": ov.Type.bf16, "f16": ov.Type.f16}[self.kind]
-        return ov.Tensor(self.values, list(self.values.shape), kind)
+    def __getitem__(self, indices: IntArray) -> Float32Array:
+        """Return the rows at `indices`, of any shape, in float32: [*indices, columns]."""
+        rows = np.asarray(self._rows[indices])
+        return rows if rows.dtype == np.float32 else from_halves(rows)
+
+
+def write_table(file: Path, rows: Float32Array) -> None:
+    """Write a matrix, [rows, columns], for `Table`."""
+    with file.open("wb") as stream:
+        np.save(stream, round_to_halves(rows) if is_exact(rows) else rows, allow_pickle=False)

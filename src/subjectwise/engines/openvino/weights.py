@@ -6,19 +6,18 @@ without norms of queries and keys. Weights are read one at a time, so that a bas
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from subjectwise.engines.openvino.decoder_config import DecoderConfig, config_from_gguf, config_from_json
 from subjectwise.errors import BaseModelError
+from subjectwise.types import Float32Array
 from subjectwise.utils.atomic_files import read_json
-
-Float32Array = npt.NDArray[np.float32]
+from subjectwise.utils.bfloat16 import from_halves, round_to_halves
+from subjectwise.utils.safetensors_arrays import array_readers
 
 # A low-rank change of a weight: A [r, in], B [out, r], and what their product is multiplied by.
 Factors = tuple[Float32Array, Float32Array, float]
@@ -100,42 +99,6 @@ def read_weights(path: Path, factors: Mapping[str, Factors] | None = None) -> De
     return DecoderWeights(config, readers, factors or {})
 
 
-def read_safetensors(path: Path) -> dict[str, Callable[[], Float32Array]]:
-    """Return a reader for each tensor of a safetensors file; bfloat16, which numpy lacks, becomes float32.
-
-    Raises:
-        ValueError: a damaged file, or a tensor of another type than floating point.
-    """
-    content = np.memmap(path, dtype=np.uint8, mode="r")
-    size = int(content[:8].view("<u8")[0]) if len(content) >= 8 else len(content)
-    if 8 + size > len(content):
-        raise ValueError(f"{path.name} is damaged")
-    header = json.loads(content[8 : 8 + size].tobytes())
-    header.pop("__metadata__", None)
-    data = content[8 + size :]
-    readers = {}
-    for name, entry in header.items():
-        start, end = entry["data_offsets"]
-        if end > len(data):
-            raise ValueError(f"{path.name} is damaged")
-        readers[name] = _reader(data[start:end], entry["dtype"], tuple(entry["shape"]), name)
-    return readers
-
-
-def _reader(data: npt.NDArray[np.uint8], kind: str, shape: tuple[int, ...], name: str) -> Callable[[], Float32Array]:
-    types = {"F32": "<f4", "F16": "<f2", "F64": "<f8", "BF16": "<u2"}
-
-    def read() -> Float32Array:
-        if kind not in types:
-            raise BaseModelError(f"Cannot load the base: {name} has the type {kind}; use --engine pytorch.")
-        values = np.frombuffer(data.tobytes(), types[kind]).reshape(shape)
-        if kind == "BF16":
-            return (values.astype(np.uint32) << 16).view(np.float32)
-        return values.astype(np.float32)
-
-    return read
-
-
 def _safetensors(folder: Path) -> dict[str, Callable[[], Float32Array]]:
     index = folder / "model.safetensors.index.json"
     if index.is_file():
@@ -144,7 +107,7 @@ def _safetensors(folder: Path) -> dict[str, Callable[[], Float32Array]]:
         files = [file.name for file in sorted(folder.glob("*.safetensors"))]
     readers: dict[str, Callable[[], Float32Array]] = {}
     for file in files:
-        readers |= read_safetensors(folder / Path(file).name)
+        readers |= array_readers(folder / Path(file).name)
     return readers
 
 
@@ -158,7 +121,7 @@ def _gguf(path: Path) -> tuple[DecoderConfig, dict[str, Callable[[], Float32Arra
     def read(name: str, heads: int) -> Float32Array:
         tensor = tensors[name]
         # Bases are used in bfloat16, in which the adapter was trained.
-        values = round_bfloat16(np.asarray(dequantize(tensor.data, tensor.tensor_type), dtype=np.float32))
+        values = from_halves(round_to_halves(dequantize(tensor.data, tensor.tensor_type)))
         if not heads:
             return values
         # llama.cpp interleaves the two halves of each head that rotary embeddings turn together.
@@ -177,9 +140,3 @@ def _gguf(path: Path) -> tuple[DecoderConfig, dict[str, Callable[[], Float32Arra
             heads = next((heads for part, heads in interleaved.items() if f".{part}." in gguf_name), 0)
             readers[name] = (lambda gguf_name=gguf_name, heads=heads: read(gguf_name, heads))
     return config, readers
-
-
-def round_bfloat16(values: Float32Array) -> Float32Array:
-    """Return the nearest bfloat16 numbers, as float32; ties go to even."""
-    bits = np.ascontiguousarray(values).view(np.uint32)
-    return ((bits + 0x7FFF + ((bits >> 16) & 1)) & np.uint32(0xFFFF0000)).view(np.float32)
