@@ -51,14 +51,10 @@ def continue_greedily(
 def excluded_tokens(text: Sequence[int], banned: Sequence[Sequence[int]], no_repeat: int) -> set[int]:
     """Return the tokens that must not come next: they would complete a banned or a repeated sequence."""
     text = list(text)
-    excluded = {
-        words[-1] for words in banned if len(words) == 1 or text[-len(words) + 1 :] == list(words[:-1])
-    }
+    excluded = {words[-1] for words in banned if len(words) == 1 or text[-len(words) + 1 :] == list(words[:-1])}
     if no_repeat and len(text) >= no_repeat:
         start = text[len(text) - no_repeat + 1 :]
         excluded.update(
-            text[i + no_repeat - 1]
-            for i in range(len(text) - no_repeat + 1)
-            if text[i : i + no_repeat - 1] == start
+            text[i + no_repeat - 1] for i in range(len(text) - no_repeat + 1) if text[i : i + no_repeat - 1] == start
         )
     return excluded

@@ -1,4 +1,4 @@
-"""A decoder and its output head as they were compiled for this machine. Knows arrays; knows no batches and no labels."""
+"""A decoder and its output head, compiled for this machine. Knows arrays; knows no batches and no labels."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from subjectwise.engines.openvino.compiled_cache import compiled_entry
-from subjectwise.engines.openvino.decoder_config import DecoderConfig, config_from_dict
+from subjectwise.engines.openvino.decoder_config import config_from_dict
 from subjectwise.engines.openvino.graph import decoder_graph, head_graph
 from subjectwise.engines.openvino.number_formats import BFLOAT16, FLOAT32, Table, write_table
 from subjectwise.engines.openvino.runtime import CompiledFile, compile_to, computes_bfloat16, machine
@@ -31,6 +31,11 @@ _SHAPE = "shape.json"
 class CompiledDecoder:
     """A decoder with its output head; answers in many threads.
 
+    Attributes:
+        config: its shape.
+        precision: what it computes in, such as `float32`.
+        no_past: the keys and values of an empty prefix, [2 x layers, 1, heads of keys, 0, head size].
+
     Args:
         base: a hash of the base's weights.
         adapter: a hash of the adapter's; empty without one.
@@ -43,6 +48,7 @@ class CompiledDecoder:
 
     def __init__(self, base: str, adapter: str, read: Callable[[], DecoderWeights], dtype: str = "auto") -> None:
         precision = precision_of(dtype)
+        self.precision = next(name for name, own in _PRECISIONS.items() if own == precision)
         shared = {"base": base, "precision": precision, "graph": _GRAPH_VERSION, **machine()}
         make_head = partial(_make_head, read, precision)
         make_decoder = partial(_make_decoder, read, precision)
@@ -65,12 +71,12 @@ class CompiledDecoder:
             tokens: [rows, tokens].
             positions: of each token in its text, [1 or rows, tokens].
             mask: added to attention scores, [1 or rows, tokens, prefix + tokens].
-            past: keys and values of the prefix, [2 × layers, 1, heads of keys, prefix, head size].
-            picked: indices of the wanted tokens in rows × tokens, [picked].
+            past: keys and values of the prefix, [2 x layers, 1, heads of keys, prefix, head size].
+            picked: indices of the wanted tokens in rows x tokens, [picked].
 
         Returns:
             Hidden states of the wanted tokens, [picked, hidden]; and keys and values of all tokens,
-            [2 × layers, rows, heads of keys, tokens, head size], until the next call.
+            [2 x layers, rows, heads of keys, tokens, head size], until the next call.
         """
         angles = positions[..., None].astype(np.float32) * self._frequencies
         angles = np.concatenate([angles, angles], axis=-1)  # [1 or rows, tokens, head size]

@@ -34,6 +34,16 @@ class OpenVINOEngine:
             self._past = _run(decoder, batch, self._past)[1].copy()
 
     @property
+    def device(self) -> str:
+        """The kind of device that computes."""
+        return "cpu"
+
+    @property
+    def precision(self) -> str:
+        """What it computes in, such as `float32`."""
+        return self._decoder.precision
+
+    @property
     def tokens_per_batch(self) -> int:
         """How many tokens are read at once: enough to keep the processor busy, few enough for its caches."""
         return 1024
@@ -96,7 +106,7 @@ class _Batch:
         tokens: padded rows and the tree, [rows, tokens].
         positions: of each token in its text, [1 or rows, tokens].
         mask: added to attention scores, [1 or rows, tokens, prefix + tokens].
-        picked: indices of each row's last token and of the tree's, in rows × tokens, [rows × (1 + tree)].
+        picked: indices of each row's last token and of the tree's, in rows x tokens, [rows x (1 + tree)].
     """
 
     tokens: IntArray

@@ -22,13 +22,13 @@ def decoder_graph(weights: DecoderWeights, kind: str) -> ov.Model:
     Inputs:
         embedded: [rows, tokens, hidden].
         cosines, sines: of the rotary embedding at each token's position, [1 or rows, tokens, head size].
-        mask: added to attention scores, [1 or rows, 1, heads per head of keys × tokens, prefix + tokens].
-        past: keys and values of the prefix, of each layer in turn, [2 × layers, 1, heads of keys, prefix, head size].
-        picked: indices of the wanted tokens among rows × tokens, [picked].
+        mask: added to attention scores, [1 or rows, 1, heads per head of keys x tokens, prefix + tokens].
+        past: keys and values of the prefix, of each layer in turn, [2 x layers, 1, heads of keys, prefix, head size].
+        picked: indices of the wanted tokens among rows x tokens, [picked].
 
     Outputs:
         hidden: of the wanted tokens, after the last norm, [picked, hidden].
-        present: keys and values of the tokens, [2 × layers, rows, heads of keys, tokens, head size].
+        present: keys and values of the tokens, [2 x layers, rows, heads of keys, tokens, head size].
 
     Args:
         weights: of the decoder.

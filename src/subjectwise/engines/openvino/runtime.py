@@ -22,7 +22,7 @@ _core: ov.Core | None = None
 
 def core() -> ov.Core:
     """Return OpenVINO's core: one per process."""
-    global _core  # noqa: PLW0603
+    global _core
     if _core is None:
         _core = ov.Core()
     return _core
@@ -118,4 +118,3 @@ def thread_count() -> int:
         return int(given)
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return usable or 1
-

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -134,9 +135,9 @@ def _gguf(path: Path) -> tuple[DecoderConfig, dict[str, Callable[[], Float32Arra
             for kind in ("weight", "bias"):
                 names[f"blk.{layer}.{gguf_name}.{kind}"] = f"model.layers.{layer}.{name}.{kind}"
     interleaved = {"attn_q": config.heads, "attn_k": config.kv_heads} if config.family == "llama" else {}
-    readers = {}
+    readers: dict[str, Callable[[], Float32Array]] = {}
     for gguf_name, name in names.items():
         if gguf_name in tensors:
             heads = next((heads for part, heads in interleaved.items() if f".{part}." in gguf_name), 0)
-            readers[name] = (lambda gguf_name=gguf_name, heads=heads: read(gguf_name, heads))
+            readers[name] = partial(read, gguf_name, heads)
     return config, readers
