@@ -12,12 +12,12 @@ from typing import Any, overload
 import numpy as np
 import numpy.typing as npt
 
-from subjectwise.engines.engine import PYTORCH
+from subjectwise.engines.engine import AUTO_ENGINE
 from subjectwise.errors import DataError, ModelFolderError
 from subjectwise.explain.sentence import SentenceWriter
 from subjectwise.labels import LabelSet
-from subjectwise.models.base_model import load_base
 from subjectwise.models.devices import Compute
+from subjectwise.models.generating_base import load_generator
 from subjectwise.models.gguf import EMBEDDED
 from subjectwise.models.label_scores import Scorer
 from subjectwise.models.model_config import ModelConfig, description_sha256, read_config
@@ -51,7 +51,7 @@ class Classifier(PickledByFolder, ScoreBasedClassifier, ClassifierEstimator):
         validation_share: the share of the rows that choose the epoch and fit the temperature, above 0 up to 0.5.
         device: `auto`, or a PyTorch device.
         dtype: `auto`, `float32`, `bfloat16` or `float16`.
-        engine: `pytorch`, or `openvino`, which is faster on a CPU and slower to start.
+        engine: `auto` (OpenVINO on a CPU for the families that it knows, else PyTorch), `openvino` or `pytorch`.
 
     Attributes:
         classes_: the labels, in the order of `predict_proba`'s columns.
@@ -79,7 +79,7 @@ class Classifier(PickledByFolder, ScoreBasedClassifier, ClassifierEstimator):
         validation_share: float = 0.2,
         device: str = "auto",
         dtype: str = "auto",
-        engine: str = PYTORCH,
+        engine: str = AUTO_ENGINE,
     ) -> None:
         self.recipe = recipe
         self.settings = settings
@@ -96,7 +96,7 @@ class Classifier(PickledByFolder, ScoreBasedClassifier, ClassifierEstimator):
         base: str | None = None,
         device: str = "auto",
         dtype: str = "auto",
-        engine: str = PYTORCH,
+        engine: str = AUTO_ENGINE,
     ) -> Classifier:
         """Load a model folder from disk or from the Hub; without a name the shipped adapter on the embedded base.
 
@@ -126,7 +126,7 @@ class Classifier(PickledByFolder, ScoreBasedClassifier, ClassifierEstimator):
         shots: Sequence[Example] | None = None,
         device: str = "auto",
         dtype: str = "auto",
-        engine: str = PYTORCH,
+        engine: str = AUTO_ENGINE,
     ) -> Classifier:
         """Return a classifier of any `labels` by the prompt alone, on an untrained base; not calibrated.
 
@@ -261,6 +261,12 @@ class Classifier(PickledByFolder, ScoreBasedClassifier, ClassifierEstimator):
         """The hash of what the model folder says of it: prompt, labels, calibration; empty without a folder."""
         return description_sha256(self._folder) if self._folder else ""
 
+    @property
+    def runs_on(self) -> tuple[str, str]:
+        """The kind of device that computes and the precision, such as `cpu` and `float32`."""
+        self._check_fitted()
+        return self._scorer.runs_on
+
     def load_sentence_writer(self) -> None:
         """Load the base without its adapter, which is merged in the scorer's own copy."""
         self._sentence_writer()
@@ -271,8 +277,7 @@ class Classifier(PickledByFolder, ScoreBasedClassifier, ClassifierEstimator):
 
     def _sentence_writer(self) -> SentenceWriter:
         if self._writer is None:
-            base = load_base(self._base, device=self.device, dtype=self.dtype)
-            self._writer = SentenceWriter(base.model, base.tokenizer)
+            self._writer = SentenceWriter(*load_generator(self._base, Compute(self.device, self.dtype, self.engine)))
         return self._writer
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -291,9 +296,9 @@ class Classifier(PickledByFolder, ScoreBasedClassifier, ClassifierEstimator):
         self._base = loaded.base.name
 
     def _load_zero_shot(self, zero_shot: ZeroShot) -> None:
-        scorer, base = zero_shot.load(Compute(self.device, self.dtype, self.engine))
+        scorer, generator = zero_shot.load(Compute(self.device, self.dtype, self.engine))
         self._use(scorer, temperature=1.0)
-        self._zero_shot, self._writer = zero_shot, SentenceWriter(base.model, base.tokenizer)
+        self._zero_shot, self._writer = zero_shot, SentenceWriter(generator, scorer.prompt.tokenizer)
 
     def _use(self, scorer: Scorer, temperature: float) -> None:
         self._scorer = scorer

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import torch
 
 FloatArray = npt.NDArray[np.float64]
+Float32Array = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
@@ -74,7 +75,7 @@ class Tokenizer(Protocol):
         """Render a conversation as one text (`tokenize=False`); `options` are variables of the template."""
         ...
 
-    def decode(self, token_ids: Sequence[int] | torch.Tensor, skip_special_tokens: bool = False) -> str:
+    def decode(self, token_ids: Sequence[int], skip_special_tokens: bool = False) -> str:
         """Return the text of the ids."""
         ...
 

@@ -7,11 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
-
+from subjectwise.engines.generation import Generator, continue_greedily
 from subjectwise.labels import fold_label
 from subjectwise.records import Explanation
-from subjectwise.types import LanguageModel, Tokenizer
+from subjectwise.types import Tokenizer
 
 MAX_TOKENS = 40
 
@@ -47,11 +46,10 @@ _SHOTS = (
 
 
 class SentenceWriter:
-    """Writes the sentence with a causal language model and its tokenizer. Greedy, so that it is the same each time."""
+    """Writes the sentence with a language model and its tokenizer. Greedy, so that it is the same each time."""
 
-    def __init__(self, model: LanguageModel, tokenizer: Tokenizer) -> None:
-        self._model: LanguageModel = model.eval()
-        self._tokenizer = tokenizer
+    def __init__(self, generator: Generator, tokenizer: Tokenizer) -> None:
+        self._generator, self._tokenizer = generator, tokenizer
 
     def write(self, explanation: Explanation, labels: Sequence[str]) -> str:
         """Write one sentence for `explanation` that names none of the other `labels`.
@@ -68,22 +66,20 @@ class SentenceWriter:
 
     def _continue(self, prompt: str, forbidden: Sequence[str]) -> str:
         spellings = {f"{space}{name}" for label in forbidden for name in (label, label.capitalize()) for space in " ("}
-        banned = self._tokenizer(sorted(spellings), add_special_tokens=False)["input_ids"]
-        ids = torch.tensor([self._tokenizer(prompt)["input_ids"]], device=self._model.device)  # [1, prompt]
-        with torch.inference_mode():
-            generated = self._model.generate(
-                input_ids=ids,
-                attention_mask=torch.ones_like(ids),
-                max_new_tokens=MAX_TOKENS,
-                do_sample=False,
-                no_repeat_ngram_size=4,  # small models repeat themselves
-                bad_words_ids=[ids for ids in banned if ids] or None,
-                stop_strings=["\n"],
-                tokenizer=self._tokenizer,
-                pad_token_id=self._tokenizer.pad_token_id,
-            )
-        written: str = self._tokenizer.decode(generated[0, ids.shape[1] :], skip_special_tokens=True)
-        return written
+        banned = self._tokenizer(sorted(spellings), add_special_tokens=False)["input_ids"] if spellings else []
+
+        def stop(written: list[int]) -> bool:
+            return written[-1] == self._tokenizer.eos_token_id or "\n" in self._tokenizer.decode(written)
+
+        written = continue_greedily(
+            self._generator,
+            self._tokenizer(prompt)["input_ids"],
+            MAX_TOKENS,
+            stop,
+            banned=[ids for ids in banned if ids],
+            no_repeat=4,  # small models repeat themselves
+        )
+        return self._tokenizer.decode(written, skip_special_tokens=True)
 
 
 def _prompt(explanation: Explanation, words: Sequence[str]) -> str:

