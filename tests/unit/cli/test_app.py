@@ -38,7 +38,8 @@ def test_an_unknown_command_is_answered_with_the_nearest() -> None:
 
 def test_all_commands_in_one_program() -> None:
     app = build_app()
-    assert {item.name for item in (*app.registered_commands, *app.registered_groups)} == set(COMMANDS)
+    names = {item.name for item in app.registered_commands} | {item.name for item in app.registered_groups}
+    assert names == set(COMMANDS)
 
 
 def test_a_command_imports_no_other() -> None:

@@ -159,7 +159,7 @@ def test_it_asks_in_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
         return True
 
     write_wheel(tmp_path / "index")
-    monkeypatch.setattr(setup.sys, "stdin", Terminal())
+    monkeypatch.setattr(sys, "stdin", Terminal())
     monkeypatch.setattr("typer.confirm", confirm)
     if answer:
         setup.setup()
