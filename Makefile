@@ -8,6 +8,9 @@ STAMP := $(VENV)/.installed
 JOBS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 
+# Bytecode is written by what runs first, and only for what is imported: compiling all of it takes 10 s of an install.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: help core install demo test test-all check compat format docs bench bench-accuracy bench-serve structure clean
 
@@ -18,8 +21,8 @@ core: $(CORE)  ## Install the package alone into .venv: what answering needs
 
 $(CORE): pyproject.toml constraints.txt
 	python3 -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
-	$(BIN)/python -m compileall -q src/subjectwise
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable .
+	$(BIN)/subjectwise --help >/dev/null
 	touch $(CORE)
 
 install: $(STAMP)  ## Install the package, its tools and the embedded base into .venv

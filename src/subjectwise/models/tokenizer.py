@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, overload
 
 from subjectwise.errors import BaseModelError, SubjectwiseError
 from subjectwise.models.chat_template import render_chat
-from subjectwise.models.gguf_metadata import MetadataValue, metadata_value, read_metadata
 from subjectwise.types import JsonObject
 from subjectwise.utils.atomic_files import read_json, write_json
+from subjectwise.utils.gguf_file import MetadataValue, metadata_value, read_gguf
 
 if TYPE_CHECKING:
     import torch
@@ -199,7 +199,7 @@ def read_gguf_tokenizer(path: Path) -> PlainTokenizer:
     from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers
     from tokenizers import Tokenizer as Backend
 
-    metadata = read_metadata(path)
+    metadata = read_gguf(path).metadata
     kind = metadata.get("tokenizer.ggml.model")
     if kind != "gpt2":
         raise BaseModelError(f"{path} has a tokenizer of the kind {kind!r}; give a folder with tokenizer.json instead.")

@@ -1,6 +1,7 @@
-"""The metadata of a GGUF file: its settings and its vocabulary, read without its tensors.
+"""GGUF files: settings, vocabulary and tensors by name.
 
-The `gguf` library builds an array per value, which takes seconds for a vocabulary. The format is that of
+The reader of the `gguf` library builds an array per value, which takes seconds for a vocabulary; of that library only
+the formats of quantized tensors are used. The file format is that of
 https://github.com/ggml-org/ggml/blob/master/docs/gguf.md, versions 2 and 3, little-endian.
 """
 
@@ -9,10 +10,14 @@ from __future__ import annotations
 import mmap
 import struct
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar, cast
 
+import numpy as np
+
 from subjectwise.errors import BaseModelError
+from subjectwise.types import Float32Array
 
 # A value of the metadata: a number, a text, a truth value, or a list of them.
 MetadataValue = int | float | bool | str | list["MetadataValue"]
@@ -22,10 +27,62 @@ _T = TypeVar("_T")
 # The formats of `struct` by the number of a type; 8 is a text, 9 a list.
 _FORMATS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _TEXT, _LIST = 8, 9
+_ALIGNMENT = 32  # bytes, of the tensors, where `general.alignment` does not say otherwise
 
 
-def read_metadata(path: Path) -> dict[str, MetadataValue]:
-    """Return the metadata of a GGUF file by key, such as `llama.block_count` and `tokenizer.ggml.tokens`.
+@dataclass(frozen=True)
+class GGUFTensor:
+    """A tensor in a file.
+
+    Attributes:
+        shape: of its values, rows first, as numpy has it.
+        kind: the number of its format, `gguf.GGMLQuantizationType`.
+        start: its first byte in the file.
+    """
+
+    shape: tuple[int, ...]
+    kind: int
+    start: int
+
+
+@dataclass(frozen=True)
+class GGUFFile:
+    """The content of a file, its tensors unread.
+
+    Attributes:
+        path: of the file.
+        metadata: by key, such as `llama.block_count` and `tokenizer.ggml.tokens`.
+        tensors: by name, such as `blk.0.attn_q.weight`.
+    """
+
+    path: Path
+    metadata: dict[str, MetadataValue]
+    tensors: dict[str, GGUFTensor]
+
+    def values(self, name: str) -> Float32Array:
+        """Read a tensor, dequantized.
+
+        Raises:
+            BaseModelError: the file ends within it, or its format is unknown.
+        """
+        from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, dequantize
+
+        tensor = self.tensors[name]
+        try:
+            kind = GGMLQuantizationType(tensor.kind)
+            values_per_block, bytes_per_block = GGML_QUANT_SIZES[kind]
+            *rows, columns = tensor.shape
+            shape = (*rows, columns // values_per_block * bytes_per_block)
+            stored = np.memmap(self.path, np.uint8, "r", tensor.start, shape)
+            values: Float32Array = dequantize(stored, kind)
+        except (ValueError, KeyError, NotImplementedError, OSError) as error:
+            text = " ".join(str(error).split())[:200]
+            raise BaseModelError(f"Cannot read the tensor {name} of {self.path}: {text}.") from error
+        return values.reshape(tensor.shape)
+
+
+def read_gguf(path: Path) -> GGUFFile:
+    """Read the metadata of a GGUF file and where its tensors are.
 
     Raises:
         BaseModelError: it is not a GGUF file of a known version, or is damaged.
@@ -33,7 +90,7 @@ def read_metadata(path: Path) -> dict[str, MetadataValue]:
     try:
         with path.open("rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as data:
             return _Reader(data, path).read()
-    except (OSError, ValueError, IndexError, KeyError, struct.error) as error:
+    except (OSError, ValueError, IndexError, KeyError, TypeError, struct.error) as error:
         raise BaseModelError(
             f"Cannot read {path} as GGUF ({type(error).__name__}); it is missing or damaged."
         ) from error
@@ -57,15 +114,24 @@ class _Reader:
     def __init__(self, data: mmap.mmap, path: Path) -> None:
         self._data, self._path, self._position = data, path, 0
 
-    def read(self) -> dict[str, MetadataValue]:
+    def read(self) -> GGUFFile:
         magic = self._data[:4]
         self._position = 4
         version = self._number("I")
         if magic != b"GGUF" or version not in (2, 3):
             raise BaseModelError(f"{self._path} is not a GGUF file of version 2 or 3; give another file.")
-        self._number("Q")  # of tensors
-        count = int(self._number("Q"))
-        return dict(self._pair() for _ in range(count))
+        tensors, pairs = int(self._number("Q")), int(self._number("Q"))
+        metadata = dict(self._pair() for _ in range(pairs))
+        listed = dict(self._tensor() for _ in range(tensors))
+        alignment = cast(int, metadata.get("general.alignment", _ALIGNMENT))
+        start = -(-self._position // alignment) * alignment  # where the first tensor may begin
+        placed = {name: GGUFTensor(shape, kind, start + offset) for name, (shape, kind, offset) in listed.items()}
+        return GGUFFile(self._path, metadata, placed)
+
+    def _tensor(self) -> tuple[str, tuple[tuple[int, ...], int, int]]:
+        name, dimensions = self._text(), int(self._number("I"))
+        shape = tuple(int(self._number("Q")) for _ in range(dimensions))[::-1]  # columns come first in the file
+        return name, (shape, int(self._number("I")), int(self._number("Q")))
 
     def _pair(self) -> tuple[str, MetadataValue]:
         key = self._text()
