@@ -25,6 +25,7 @@ from subjectwise.models.lora import CONFIG_FILE as ADAPTER_CONFIG
 from subjectwise.models.lora import WEIGHTS_FILE as ADAPTER_WEIGHTS
 from subjectwise.models.lora import merge_adapter
 from subjectwise.models.model_config import WHOLE_WEIGHTS_FILE, ModelConfig, read_config, write_config
+from subjectwise.models.tokenizer import read_tokenizer
 from subjectwise.text.prompt import Prompt
 from subjectwise.types import LanguageModel, Tokenizer
 from subjectwise.utils.atomic_files import read_json, write_json
@@ -168,7 +169,7 @@ def _load_openvino(folder: Path, config: ModelConfig, name: str, revision: str |
     from subjectwise.engines.openvino.engine import OpenVINOEngine
 
     loaded = load_compiled_base(name, dtype=compute.dtype, revision=revision, adapter=folder)
-    prompt = _prompt(folder, config, load_tokenizer(folder))
+    prompt = _prompt(folder, config, read_tokenizer(folder, ModelFolderError))
     warning = check_base(folder, config.base, loaded.info, prompt.tokenizer, loaded.tokenizer)
     engine = OpenVINOEngine(loaded.decoder, prompt.prefix_ids)
     return LoadedModel(LabelScorer(engine, prompt), config, loaded.info, warning or config.warning)
