@@ -30,8 +30,8 @@ class OpenVINOEngine:
         self._decoder = decoder
         self._past = decoder.no_past
         if prefix_ids:
-            batch = _arrange([list(prefix_ids)], NO_TREE, 0)
-            self._past = _run(decoder, batch, self._past)[1].copy()
+            batch = arrange([list(prefix_ids)], NO_TREE, 0)
+            self._past = run(decoder, batch, self._past)[1].copy()
 
     @property
     def device(self) -> str:
@@ -62,7 +62,7 @@ class OpenVINOEngine:
         Returns:
             An array [rows, wanted[i]] for each i in 0 … len(tree.ids).
         """
-        hidden = _run(self._decoder, _arrange(rows, tree, self._past.shape[3]), self._past)[0]
+        hidden = run(self._decoder, arrange(rows, tree, self._past.shape[3]), self._past)[0]
         nodes = 1 + len(tree.ids)
         hidden = hidden.reshape(len(rows), nodes, -1)  # [rows, nodes, hidden]
         others = self._log_sums_of_others(hidden.reshape(len(rows) * nodes, -1), list(wanted) * len(rows))
@@ -80,7 +80,7 @@ class OpenVINOEngine:
 
         def following(ids: Sequence[int], excluded: Collection[int]) -> int:
             nonlocal past
-            hidden, present = _run(self._decoder, _arrange([list(ids)], NO_TREE, past.shape[3]), past)
+            hidden, present = run(self._decoder, arrange([list(ids)], NO_TREE, past.shape[3]), past)
             past = np.concatenate([past, present], axis=3)
             pairs = np.array([(0, token) for token in sorted(excluded)], dtype=np.int64).reshape(-1, 2)
             return int(self._decoder.head(hidden, pairs)[1][0])
@@ -99,7 +99,7 @@ class OpenVINOEngine:
 
 
 @dataclass(frozen=True)
-class _Batch:
+class Batch:
     """A batch of rows, and a tree of tokens after each, as one pass reads them.
 
     Attributes:
@@ -115,7 +115,7 @@ class _Batch:
     picked: IntArray
 
 
-def _arrange(rows: Sequence[Sequence[int]], tree: TokenTree, start: int) -> _Batch:
+def arrange(rows: Sequence[Sequence[int]], tree: TokenTree, start: int) -> Batch:
     """Arrange rows, and a tree after each, for one pass behind a prefix of `start` tokens."""
     lengths = np.array([len(row) for row in rows], dtype=np.int64)
     longest, size = int(lengths.max()), len(tree.ids)
@@ -134,8 +134,9 @@ def _arrange(rows: Sequence[Sequence[int]], tree: TokenTree, start: int) -> _Bat
         seen[:, longest:, start + longest :] = tree.visible()
     columns = np.concatenate([lengths[:, None] - 1, np.broadcast_to(longest + np.arange(size), (len(rows), size))], 1)
     picked = (columns + np.arange(len(rows))[:, None] * (longest + size)).reshape(-1)
-    return _Batch(tokens, positions, np.where(seen, np.float32(0), HIDDEN), picked)
+    return Batch(tokens, positions, np.where(seen, np.float32(0), HIDDEN), picked)
 
 
-def _run(decoder: CompiledDecoder, batch: _Batch, past: Float32Array) -> tuple[Float32Array, Float32Array]:
+def run(decoder: CompiledDecoder, batch: Batch, past: Float32Array) -> tuple[Float32Array, Float32Array]:
+    """Read a batch behind a prefix; return hidden states and keys and values, as `CompiledDecoder` does."""
     return decoder(batch.tokens, batch.positions, batch.mask, past, batch.picked)
