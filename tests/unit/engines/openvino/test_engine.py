@@ -40,9 +40,7 @@ def cache(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFact
 @pytest.mark.parametrize("labels", LABEL_SETS.values(), ids=LABEL_SETS.keys())
 @pytest.mark.parametrize("style", ["plain", "bare"])
 @pytest.mark.parametrize("kind", ["llama", "untied llama", "qwen2", "qwen3"])
-def test_it_is_equal_to_the_plain_path(
-    tmp_path: Path, tokenizer: Any, kind: str, style: str, labels: LabelSet
-) -> None:
+def test_it_is_equal_to_the_plain_path(tmp_path: Path, tokenizer: Any, kind: str, style: str, labels: LabelSet) -> None:
     folder = save_base(tmp_path / "base", decoder_configs(len(tokenizer))[kind], tokenizer)
     base = prompted_base(folder, labels, style, questions=12)
     plain, fast = base.plain_scores(), base.score(base.engine(OPENVINO))
@@ -104,7 +102,7 @@ def test_hundreds_of_labels(tiny_base: Path) -> None:
     base = prompted_base(tiny_base, LABEL_SETS["fourteen"], questions=3)
     numbers = np.random.default_rng(0).integers(3, base.model.config.vocab_size, (300, 3)).tolist()
     trie = LabelTrie([list(each) for each in {tuple(label) for label in numbers}], [])
-    assert len(trie.tree.ids) > 200
+    assert len(trie.tree.ids) > 50
     plain, fast = (score_rows(base.engine(name), base.rows, trie) for name in ("pytorch", OPENVINO))
     np.testing.assert_allclose(fast.log_probs, plain.log_probs, atol=1e-4)
 
