@@ -3,8 +3,8 @@
     python benchmarks/speed.py --source MMLU_PRO [--base SHOWN=PATH] [--vllm PYTHON] [--llama PYTHON] [--only PART ...]
 
 `throughput`: questions per second and one question's latency of the model card's loop, `generate` in batches, a
-classification head, this package on both engines, and vLLM and llama.cpp where the Python of an environment that has
-them is given. Each way runs in its own process; all are loaded first and take turns,
+classification head, this package on both engines, and vLLM and llama.cpp where the
+Python of an environment that has them is given. Each way runs in its own process; all are loaded first and take turns,
 round after round. A matrix product and a memory copy are timed between the rounds. The medians are reported.
 `growth`: how the cost grows with the length of a question, the number of labels, and the size of a batch.
 `training`: rows per second and memory of this package and of the plain Trainer.
@@ -36,7 +36,7 @@ from tqdm import tqdm
 
 from subjectwise.classifier import Classifier
 from subjectwise.data.split import open_split
-from subjectwise.engines.engine import ENGINES, PYTORCH
+from subjectwise.engines.engine import ENGINES, OPENVINO, PYTORCH
 from subjectwise.engines.pytorch.engine import PyTorchEngine
 from subjectwise.engines.pytorch.plain_path import plain_log_probs
 from subjectwise.labels import MMLU_PRO_LABELS, LabelSet
@@ -262,19 +262,19 @@ def _ratios(rounds: Sequence[JsonObject], ways: Mapping[str, JsonObject]) -> lis
     return compared
 
 
+def _scorer(base: Base, prompt: Prompt) -> LabelScorer:
+    return LabelScorer(PyTorchEngine(base.model, prompt.prefix_ids), prompt)
+
+
 def growth(plan: JsonObject, arguments: argparse.Namespace) -> JsonObject:
     """Measure how the cost grows with length, number of labels, and size of a batch."""
     base = load_base(plan["merged"])
     known = LabelSet(MMLU_PRO_LABELS)
     bare = PromptSettings(style="bare", max_tokens=MAX_TOKENS)
     prompt = Prompt(base.tokenizer, known, bare)
-    scorer = LabelScorer(PyTorchEngine(base.model, prompt.prefix_ids), prompt)
+    scorer = _scorer(base, prompt)
     real = prompt.encode([Question(text) for text in plan["questions"]])
     stream = [token for row in real for token in row]
-
-    def scorer_of(names: Sequence[str]) -> LabelScorer:
-        own = Prompt(base.tokenizer, LabelSet.from_names(names), bare)
-        return LabelScorer(PyTorchEngine(base.model, own.prefix_ids), own)
 
     def rows(length: int, tokens: int = 4096) -> list[list[int]]:
         return [(stream * 2)[i * length : (i + 1) * length] for i in range(max(tokens // length, 1))]
@@ -289,12 +289,12 @@ def growth(plan: JsonObject, arguments: argparse.Namespace) -> JsonObject:
         costs["length"][length] = cost(scorer, rows(length))
     words = _single_tokens(base.tokenizer)
     for count in (2, 14, 100, 1000):
-        own = scorer_of(words[:count])
+        own = _scorer(base, Prompt(base.tokenizer, LabelSet.from_names(words[:count]), bare))
         costs["labels"][count] = cost(own, rows(64))
     for count in (14, 100, 1000):
         firsts = round(count**0.5)
         names = [f"{words[i % firsts]} {words[i // firsts]}" for i in range(count)]
-        own = scorer_of(names)
+        own = _scorer(base, Prompt(base.tokenizer, LabelSet.from_names(names), bare))
         costs["labels_sharing_first_tokens"][count] = {
             "read_after_each_question": len(own.trie.tree.ids), "cost": cost(own, rows(64)),
         }  # fmt: skip
@@ -307,7 +307,7 @@ def growth(plan: JsonObject, arguments: argparse.Namespace) -> JsonObject:
 def _single_tokens(tokenizer: Tokenizer) -> list[str]:
     """Return words that are one token after a space, so that no two share their first token."""
     ids = sorted(tokenizer.get_vocab().values())
-    texts = (tokenizer.decode([token]) for token in ids)
+    texts = (tokenizer.decode(torch.tensor([token])) for token in ids)
     words = dict.fromkeys(text[1:] for text in texts if text[:1] == " " and text[1:].isalpha() and text[1:].islower())
     return [word for word in words if len(word) > 3][:1000]
 
@@ -339,14 +339,14 @@ def agreement(plan: JsonObject, arguments: argparse.Namespace) -> JsonObject:
         plain_log_probs(model, [*prefix, *row], scorer.trie)
         for row in tqdm(scorer.prompt.encode(asked), desc="plain path")
     ]
-    expected = apply_temperature(
-        normalise(np.concatenate(plain), len(scorer.labels)).log_probs, loaded.config.temperature
-    )
+    normalised = normalise(np.concatenate(plain), len(scorer.labels))
+    expected = apply_temperature(normalised.log_probs, loaded.config.temperature)
     results = {}
-    for engine in ENGINES:
-        probabilities = Classifier.from_pretrained(engine=engine).predict_proba(asked)
+    for way, engine, dtype in [(name, name, "auto") for name in ENGINES] + [("openvino, float32", OPENVINO, "float32")]:
+        classifier = Classifier.from_pretrained(engine=engine, dtype=dtype)
+        probabilities = classifier.predict_proba(asked)
         gaps = np.abs(probabilities - expected).max(axis=1)
-        results[engine] = {
+        results[way] = {
             "labels_equal": float((probabilities.argmax(axis=1) == expected.argmax(axis=1)).mean()),
             "gap_p99": float(np.quantile(gaps, 0.99)),
             "gap_max": float(gaps.max()),

@@ -74,6 +74,8 @@ def head(plan: Plan) -> Answer:
 def ours(plan: Plan, style: str, engine: str, dtype: str = "auto") -> Answer:
     """This package: each label scored as the continuation of the prompt."""
     from subjectwise.labels import LabelSet
+    from subjectwise.models.base_model import load_base
+    from subjectwise.models.compiled_base import load_compiled_base
     from subjectwise.models.label_scores import LabelScorer
     from subjectwise.recipe import PromptSettings
     from subjectwise.text.prompt import Prompt
@@ -82,13 +84,11 @@ def ours(plan: Plan, style: str, engine: str, dtype: str = "auto") -> Answer:
     settings = PromptSettings(style=style, max_tokens=plan["max_tokens"])
     if engine == "openvino":
         from subjectwise.engines.openvino.engine import OpenVINOEngine
-        from subjectwise.models.compiled_base import load_compiled_base
 
         compiled = load_compiled_base(plan["merged"], dtype=dtype)
         prompt = Prompt(compiled.tokenizer(), labels, settings)
         return scored(plan, LabelScorer(OpenVINOEngine(compiled.decoder, prompt.prefix_ids), prompt))
     from subjectwise.engines.pytorch.engine import PyTorchEngine
-    from subjectwise.models.base_model import load_base
 
     base = load_base(plan["merged"], dtype=dtype)
     prompt = Prompt(base.tokenizer, labels, settings)
@@ -99,22 +99,22 @@ def bare_pass(plan: Plan) -> Answer:
     """A head on the OpenVINO engine, with random weights: one pass over the question alone and a small product."""
     import numpy as np
 
-    from subjectwise.engines.label_trie import NO_TREE
-    from subjectwise.engines.openvino.engine import arrange, run
+    from subjectwise.engines.openvino.engine import OpenVINOEngine
     from subjectwise.engines.token_budget import token_batches
     from subjectwise.models.compiled_base import load_compiled_base
 
     base = load_compiled_base(plan["merged"])
-    decoder, tokenizer = base.decoder, base.tokenizer()
+    engine, tokenizer = OpenVINOEngine(base.decoder, []), base.tokenizer()
     weight = np.random.default_rng(0).standard_normal((len(plan["labels"]), base.info.hidden_size), dtype=np.float32)
 
     def answer(indices: Sequence[int]) -> list[str]:
         rows = tokenizer([plan["questions"][index] for index in indices], add_special_tokens=False)["input_ids"]
         rows = [row[: plan["max_tokens"]] for row in rows]
         labels = [""] * len(rows)
-        for batch in token_batches([len(row) for row in rows], 1024):
-            hidden, _ = run(decoder, arrange([rows[i] for i in batch], NO_TREE, 0), decoder.no_past)
-            for row, label in zip(batch, (hidden @ weight.T).argmax(axis=1).tolist(), strict=True):
+        for batch in token_batches([len(row) for row in rows], engine.tokens_per_batch):
+            states = engine.states([rows[i] for i in batch])[:, 0]
+            best = (states @ weight.T).argmax(axis=-1).tolist()
+            for row, label in zip(batch, best, strict=True):
                 labels[row] = plan["labels"][label]
         return labels
 

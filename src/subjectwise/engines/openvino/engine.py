@@ -30,8 +30,8 @@ class OpenVINOEngine:
         self._decoder = decoder
         self._past = decoder.no_past
         if prefix_ids:
-            batch = arrange([list(prefix_ids)], NO_TREE, 0)
-            self._past = run(decoder, batch, self._past)[1].copy()
+            batch = _arrange([list(prefix_ids)], NO_TREE, 0)
+            self._past = _run(decoder, batch, self._past)[1].copy()
 
     @property
     def device(self) -> str:
@@ -62,9 +62,8 @@ class OpenVINOEngine:
         Returns:
             An array [rows, wanted[i]] for each i in 0 … len(tree.ids).
         """
-        hidden = run(self._decoder, arrange(rows, tree, self._past.shape[3]), self._past)[0]
-        nodes = 1 + len(tree.ids)
-        hidden = hidden.reshape(len(rows), nodes, -1)  # [rows, nodes, hidden]
+        hidden = self.states(rows, tree)  # [rows, nodes, hidden]
+        nodes = hidden.shape[1]
         others = self._log_sums_of_others(hidden.reshape(len(rows) * nodes, -1), list(wanted) * len(rows))
         log_probs: list[FloatArray] = []
         for node, tokens in enumerate(wanted):
@@ -74,13 +73,18 @@ class OpenVINOEngine:
             log_probs.append(logits - total[:, None])
         return log_probs
 
+    def states(self, rows: Sequence[Sequence[int]], tree: TokenTree = NO_TREE) -> Float32Array:
+        """Return the hidden states at each row's last token and at each token of the tree, [rows, 1 + tree, hidden]."""
+        hidden = _run(self._decoder, _arrange(rows, tree, self._past.shape[3]), self._past)[0]
+        return hidden.reshape(len(rows), 1 + len(tree.ids), -1)
+
     def next_token(self) -> NextToken:
         """Return a function that reads a text in pieces, from its beginning, and returns the next token after each."""
         past = self._decoder.no_past
 
         def following(ids: Sequence[int], excluded: Collection[int]) -> int:
             nonlocal past
-            hidden, present = run(self._decoder, arrange([list(ids)], NO_TREE, past.shape[3]), past)
+            hidden, present = _run(self._decoder, _arrange([list(ids)], NO_TREE, past.shape[3]), past)
             past = np.concatenate([past, present], axis=3)
             pairs = np.array([(0, token) for token in sorted(excluded)], dtype=np.int64).reshape(-1, 2)
             return int(self._decoder.head(hidden, pairs)[1][0])
@@ -99,7 +103,7 @@ class OpenVINOEngine:
 
 
 @dataclass(frozen=True)
-class Batch:
+class _Batch:
     """A batch of rows, and a tree of tokens after each, as one pass reads them.
 
     Attributes:
@@ -115,7 +119,7 @@ class Batch:
     picked: IntArray
 
 
-def arrange(rows: Sequence[Sequence[int]], tree: TokenTree, start: int) -> Batch:
+def _arrange(rows: Sequence[Sequence[int]], tree: TokenTree, start: int) -> _Batch:
     """Arrange rows, and a tree after each, for one pass behind a prefix of `start` tokens."""
     lengths = np.array([len(row) for row in rows], dtype=np.int64)
     longest, size = int(lengths.max()), len(tree.ids)
@@ -134,9 +138,8 @@ def arrange(rows: Sequence[Sequence[int]], tree: TokenTree, start: int) -> Batch
         seen[:, longest:, start + longest :] = tree.visible()
     columns = np.concatenate([lengths[:, None] - 1, np.broadcast_to(longest + np.arange(size), (len(rows), size))], 1)
     picked = (columns + np.arange(len(rows))[:, None] * (longest + size)).reshape(-1)
-    return Batch(tokens, positions, np.where(seen, np.float32(0), HIDDEN), picked)
+    return _Batch(tokens, positions, np.where(seen, np.float32(0), HIDDEN), picked)
 
 
-def run(decoder: CompiledDecoder, batch: Batch, past: Float32Array) -> tuple[Float32Array, Float32Array]:
-    """Read a batch behind a prefix; return hidden states and keys and values, as `CompiledDecoder` does."""
+def _run(decoder: CompiledDecoder, batch: _Batch, past: Float32Array) -> tuple[Float32Array, Float32Array]:
     return decoder(batch.tokens, batch.positions, batch.mask, past, batch.picked)
