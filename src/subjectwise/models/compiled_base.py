@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from subjectwise.errors import BaseModelError
 from subjectwise.models.base_files import BaseFiles, base_files
 from subjectwise.models.base_info import BaseInfo
-from subjectwise.models.gguf import converted_gguf
 from subjectwise.models.lora import WEIGHTS_FILE, read_adapter, weight_changes
+from subjectwise.models.tokenizer import read_gguf_tokenizer, read_tokenizer
 from subjectwise.types import Tokenizer
 from subjectwise.utils.atomic_files import read_json
 from subjectwise.utils.cache_folder import known_sha256
@@ -71,14 +71,7 @@ def load_compiled_base(
 
 def base_tokenizer(path: Path) -> Tokenizer:
     """Load the tokenizer of a base, from its folder or GGUF file; raise BaseModelError where it is damaged."""
-    from transformers import AutoTokenizer
-
-    folder = path if path.is_dir() else converted_gguf(path)[0]
-    try:
-        tokenizer: Tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
-        raise BaseModelError(f"Cannot read the tokenizer of {path}; it is missing or damaged.") from error
-    return tokenizer
+    return read_tokenizer(path) if path.is_dir() else read_gguf_tokenizer(path)
 
 
 def unsupported_base(files: BaseFiles) -> str:

@@ -25,6 +25,7 @@ from subjectwise.models.lora import CONFIG_FILE as ADAPTER_CONFIG
 from subjectwise.models.lora import WEIGHTS_FILE as ADAPTER_WEIGHTS
 from subjectwise.models.lora import merge_adapter
 from subjectwise.models.model_config import WHOLE_WEIGHTS_FILE, ModelConfig, read_config, write_config
+from subjectwise.models.tokenizer import read_tokenizer
 from subjectwise.text.prompt import Prompt
 from subjectwise.types import LanguageModel, Tokenizer
 from subjectwise.utils.atomic_files import read_json, write_json
@@ -256,10 +257,4 @@ def check_base(
 
 def load_tokenizer(folder: Path) -> Tokenizer:
     """Load the tokenizer of a model folder; raise ModelFolderError where it is damaged."""
-    from transformers import AutoTokenizer
-
-    try:
-        tokenizer: Tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelFolderError(f"Cannot read the tokenizer in {folder}; it is damaged.") from error
-    return tokenizer
+    return read_tokenizer(folder, ModelFolderError)
