@@ -257,10 +257,4 @@ def check_base(
 
 def load_tokenizer(folder: Path) -> Tokenizer:
     """Load the tokenizer of a model folder; raise ModelFolderError where it is damaged."""
-    from transformers import AutoTokenizer
-
-    try:
-        tokenizer: Tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelFolderError(f"Cannot read the tokenizer in {folder}; it is damaged.") from error
-    return tokenizer
+    return read_tokenizer(folder, ModelFolderError)

@@ -17,7 +17,6 @@ from subjectwise.utils.atomic_files import read_json, write_json
 from subjectwise.utils.gguf_file import MetadataValue, metadata_value, read_gguf
 
 if TYPE_CHECKING:
-    import torch
     from tokenizers import AddedToken
     from tokenizers import Tokenizer as Backend
 
@@ -103,9 +102,9 @@ class PlainTokenizer:
             self.chat_template, conversation, {"add_generation_prompt": False, **self._special_tokens, **options}
         )
 
-    def decode(self, token_ids: Sequence[int] | torch.Tensor, skip_special_tokens: bool = False) -> str:
+    def decode(self, token_ids: Sequence[int], skip_special_tokens: bool = False) -> str:
         """Return the text of the ids, without the special tokens where those are to be skipped."""
-        return str(self._backend.decode([int(token) for token in token_ids], skip_special_tokens=skip_special_tokens))
+        return str(self._backend.decode(list(token_ids), skip_special_tokens=skip_special_tokens))
 
     def get_vocab(self) -> dict[str, int]:
         """Return the id of each token."""
