@@ -47,7 +47,7 @@ class Tokenizer(Protocol):
         """Render a conversation as one text."""
         ...
 
-    def decode(self, token_ids: Sequence[int], skip_special_tokens: bool = False) -> str:
+    def decode(self, token_ids: Sequence[int] | torch.Tensor, skip_special_tokens: bool = False) -> str:
         """Return the text of the ids."""
         ...
 
