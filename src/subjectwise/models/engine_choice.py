@@ -14,7 +14,7 @@ from subjectwise.models.devices import Compute, choose_device
 
 TORCH_INSTALL = "pip install 'subjectwise[torch]'"
 
-# Where a driver for NVIDIA's or AMD's GPUs is: PyTorch, which takes a second to import, is asked only then.
+# Where a driver for GPUs of NVIDIA or AMD is: PyTorch, whose import is slow, is asked only then.
 _GPU_DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 
 

@@ -90,7 +90,7 @@ class CompiledDecoder:
                 "picked": picked,
             }
         )
-        return outputs[0].copy(), outputs[1]
+        return np.array(outputs[0], np.float32), np.asarray(outputs[1], np.float32)
 
     def head(self, hidden: Float32Array, excluded: IntArray) -> tuple[Float32Array, IntArray]:
         """Return, for all tokens but some, the log-sum-exp of their logits and the one with the largest, [positions].
@@ -100,7 +100,7 @@ class CompiledDecoder:
             excluded: pairs of a position and a token, [pairs, 2].
         """
         outputs = self._head({"hidden": hidden, "excluded": excluded})
-        return outputs[0].copy(), outputs[1].copy()
+        return np.array(outputs[0], np.float32), np.array(outputs[1], np.int64)
 
     def head_rows(self, tokens: IntArray) -> Float32Array:
         """Return the output head's weights of some tokens, [tokens, hidden]."""

@@ -12,7 +12,7 @@ from subjectwise.engines.openvino.number_formats import constant
 from subjectwise.engines.openvino.weights import FINAL_NORM, DecoderWeights
 from subjectwise.types import Float32Array
 
-# Added to scores that shall not count: far below any score, and finite, so that a softmax of nothing else is no NaN.
+# Added to scores that shall not count: far below any score, and finite, so that no softmax divides zero by zero.
 HIDDEN = np.float32(-1e30)
 
 

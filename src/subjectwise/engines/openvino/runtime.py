@@ -6,10 +6,11 @@ import mmap
 import os
 import platform
 import threading
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import openvino as ov
 
 from subjectwise.errors import BaseModelError
@@ -88,11 +89,12 @@ class CompiledFile:
             releasing.join()
         self._own = threading.local()
 
-    def __call__(self, inputs: dict[str, Any]) -> Any:
+    def __call__(self, inputs: Mapping[str, npt.NDArray[np.generic]]) -> Sequence[npt.NDArray[np.generic]]:
         """Return the outputs, in their order; they are overwritten by the next call of the same thread."""
         if not hasattr(self._own, "request"):
             self._own.request = self._compiled.create_infer_request()
-        return self._own.request.infer(inputs, share_inputs=True, share_outputs=True)
+        outputs = self._own.request.infer(dict(inputs), share_inputs=True, share_outputs=True)
+        return [outputs[index] for index in range(len(self._compiled.outputs))]
 
     def _release_pages(self, done: threading.Event) -> None:
         """Give back pages of the file that were copied, so that no model is in memory twice; they can be read again."""
