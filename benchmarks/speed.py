@@ -307,7 +307,7 @@ def growth(plan: JsonObject, arguments: argparse.Namespace) -> JsonObject:
 def _single_tokens(tokenizer: Tokenizer) -> list[str]:
     """Return words that are one token after a space, so that no two share their first token."""
     ids = sorted(tokenizer.get_vocab().values())
-    texts = (tokenizer.decode(torch.tensor([token])) for token in ids)
+    texts = (tokenizer.decode([token]) for token in ids)
     words = dict.fromkeys(text[1:] for text in texts if text[:1] == " " and text[1:].isalpha() and text[1:].islower())
     return [word for word in words if len(word) > 3][:1000]
 
