@@ -16,8 +16,9 @@ from typing import Any
 
 from subjectwise.engines.engine import AUTO_ENGINE, OPENVINO, PYTORCH, Engine
 from subjectwise.errors import ModelFolderError
+from subjectwise.models.base_files import BaseFiles
 from subjectwise.models.base_info import BaseInfo, locate_base, remember_base
-from subjectwise.models.compiled_base import load_compiled_base
+from subjectwise.models.compiled_base import base_tokenizer, load_compiled_base, read_base_info
 from subjectwise.models.devices import AUTO, Compute
 from subjectwise.models.engine_choice import choose_engine
 from subjectwise.models.label_scores import LabelScorer, Scorer
@@ -167,9 +168,16 @@ def load_model(
 def _load_openvino(folder: Path, config: ModelConfig, name: str, revision: str | None, compute: Compute) -> LoadedModel:
     from subjectwise.engines.openvino.engine import OpenVINOEngine
 
-    loaded = load_compiled_base(name, dtype=compute.dtype, revision=revision, adapter=folder)
-    prompt = _prompt(folder, config, load_tokenizer(folder))
-    warning = check_base(folder, config.base, loaded.info, prompt.tokenizer, loaded.tokenizer)
+    tokenizer, warning = load_tokenizer(folder), ""
+
+    def check(files: BaseFiles) -> None:
+        nonlocal warning
+        if not config.base.sha256 or files.sha256 != config.base.sha256:
+            info = read_base_info(name, files)
+            warning = check_base(folder, config.base, info, tokenizer, lambda: base_tokenizer(files.path))
+
+    loaded = load_compiled_base(name, dtype=compute.dtype, revision=revision, adapter=folder, check=check)
+    prompt = _prompt(folder, config, tokenizer)
     engine = OpenVINOEngine(loaded.decoder, prompt.prefix_ids)
     return LoadedModel(LabelScorer(engine, prompt), config, loaded.info, warning or config.warning)
 
@@ -243,7 +251,9 @@ def check_base(
             raise ModelFolderError(
                 f"{folder} was trained on {wanted.shared_name} with {name} {want}; {loaded.name} has {have}."
             )
-    same = bool(wanted.sha256) and wanted.sha256 == loaded.sha256
+    same = any(
+        have and have == want for have, want in ((loaded.sha256, wanted.sha256), (loaded.revision, wanted.revision))
+    )
     if not same and tokenizer.get_vocab() != base_tokenizer().get_vocab():
         raise ModelFolderError(f"{folder} has another tokenizer than {loaded.name}; give the base it was trained on.")
     if wanted.sha256 and loaded.sha256 and not same:
