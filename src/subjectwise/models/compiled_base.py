@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from subjectwise.utils.optional_dependencies import require
 
 if TYPE_CHECKING:
     from subjectwise.engines.openvino.compiled_decoder import CompiledDecoder
+    from subjectwise.engines.openvino.decoder_config import DecoderConfig
     from subjectwise.engines.openvino.weights import DecoderWeights
 
 
@@ -42,7 +44,12 @@ class CompiledBase:
 
 
 def load_compiled_base(
-    name: str, *, dtype: str = "auto", revision: str | None = None, adapter: Path | None = None
+    name: str,
+    *,
+    dtype: str = "auto",
+    revision: str | None = None,
+    adapter: Path | None = None,
+    check: Callable[[BaseFiles], None] = lambda files: None,
 ) -> CompiledBase:
     """Compile a base for this machine's CPU, or read back what was compiled before.
 
@@ -51,6 +58,7 @@ def load_compiled_base(
         dtype: `auto`, `float32`, `bfloat16` or `float16`.
         revision: a commit, branch or tag on the Hub.
         adapter: a folder with an adapter to merge into it.
+        check: raises an error where these files are not what is wanted, before they are compiled.
 
     Raises:
         SubjectwiseError: OpenVINO is not installed.
@@ -61,12 +69,21 @@ def load_compiled_base(
     from subjectwise.engines.openvino.compiled_decoder import CompiledDecoder
 
     files = base_files(name, revision)
+    check(files)
     changed = known_sha256(adapter / WEIGHTS_FILE) if adapter and (adapter / WEIGHTS_FILE).is_file() else ""
     scale = f":{(adapter / 'adapter_config.json').read_text(encoding='utf-8')}" if adapter and changed else ""
     decoder = CompiledDecoder(files.sha256, changed + scale, partial(_read, files.path, adapter), dtype)
-    config = decoder.config
-    info = BaseInfo(name, files.revision, "" if files.revision else files.sha256, config.hidden_size, config.vocab_size)
-    return CompiledBase(decoder, files, info)
+    return CompiledBase(decoder, files, _info(name, files, decoder.config))
+
+
+def read_base_info(name: str, files: BaseFiles) -> BaseInfo:
+    """Return what a model folder keeps of a base, from its files, without compiling it."""
+    return _info(name, files, _read(files.path, None).config)
+
+
+def _info(name: str, files: BaseFiles, config: DecoderConfig) -> BaseInfo:
+    sha256 = "" if files.revision else files.sha256
+    return BaseInfo(name, files.revision, sha256, config.hidden_size, config.vocab_size)
 
 
 def base_tokenizer(path: Path) -> Tokenizer:

@@ -16,8 +16,9 @@ from typing import Any
 
 from subjectwise.engines.engine import AUTO_ENGINE, OPENVINO, PYTORCH, Engine
 from subjectwise.errors import ModelFolderError
+from subjectwise.models.base_files import BaseFiles
 from subjectwise.models.base_info import BaseInfo, locate_base, remember_base
-from subjectwise.models.compiled_base import load_compiled_base
+from subjectwise.models.compiled_base import base_tokenizer, load_compiled_base, read_base_info
 from subjectwise.models.devices import AUTO, Compute
 from subjectwise.models.engine_choice import choose_engine
 from subjectwise.models.label_scores import LabelScorer, Scorer
@@ -168,11 +169,27 @@ def load_model(
 def _load_openvino(folder: Path, config: ModelConfig, name: str, revision: str | None, compute: Compute) -> LoadedModel:
     from subjectwise.engines.openvino.engine import OpenVINOEngine
 
-    loaded = load_compiled_base(name, dtype=compute.dtype, revision=revision, adapter=folder)
-    prompt = _prompt(folder, config, read_tokenizer(folder, ModelFolderError))
-    warning = check_base(folder, config.base, loaded.info, prompt.tokenizer, loaded.tokenizer)
+    tokenizer, warning = load_tokenizer(folder), ""
+
+    def check(files: BaseFiles) -> None:
+        nonlocal warning
+        if files.sha256 != config.base.sha256 or not _has_tokenizer_of(folder, files.path):
+            info = read_base_info(name, files)
+            warning = check_base(folder, config.base, info, tokenizer, lambda: base_tokenizer(files.path))
+
+    loaded = load_compiled_base(name, dtype=compute.dtype, revision=revision, adapter=folder, check=check)
+    prompt = _prompt(folder, config, tokenizer)
     engine = OpenVINOEngine(loaded.decoder, prompt.prefix_ids)
     return LoadedModel(LabelScorer(engine, prompt), config, loaded.info, warning or config.warning)
+
+
+def _has_tokenizer_of(folder: Path, base: Path) -> bool:
+    """Return whether a folder's tokenizer is known to be that of a base without reading either: as files are equal.
+
+    That of a GGUF file is in the file, whose hash is known.
+    """
+    own, other = folder / "tokenizer.json", base / "tokenizer.json"
+    return base.is_file() or (own.is_file() and other.is_file() and own.read_bytes() == other.read_bytes())
 
 
 def _load_pytorch(folder: Path, config: ModelConfig, name: str, revision: str | None, compute: Compute) -> LoadedModel:
@@ -233,7 +250,7 @@ def check_base(
         wanted: what the folder says of its base.
         loaded: what was loaded.
         tokenizer: of the folder.
-        base_tokenizer: returns that of the base, which is not asked for where the weights are known to be the same.
+        base_tokenizer: returns that of the base.
 
     Raises:
         ModelFolderError: another shape or tokenizer.
@@ -244,10 +261,9 @@ def check_base(
             raise ModelFolderError(
                 f"{folder} was trained on {wanted.shared_name} with {name} {want}; {loaded.name} has {have}."
             )
-    same = bool(wanted.sha256) and wanted.sha256 == loaded.sha256
-    if not same and tokenizer.get_vocab() != base_tokenizer().get_vocab():
+    if tokenizer.get_vocab() != base_tokenizer().get_vocab():
         raise ModelFolderError(f"{folder} has another tokenizer than {loaded.name}; give the base it was trained on.")
-    if wanted.sha256 and loaded.sha256 and not same:
+    if wanted.sha256 and loaded.sha256 and wanted.sha256 != loaded.sha256:
         return (
             f"{loaded.name} has the right shape but other weights than the base that {folder.name} was trained on "
             "(a quantised copy, say); expect slightly different probabilities."

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from subjectwise.engines.openvino.decoder_config import DecoderConfig, config_from_gguf, config_from_json
-from subjectwise.errors import BaseModelError
+from subjectwise.errors import BaseModelError, ModelFolderError
 from subjectwise.types import Float32Array
 from subjectwise.utils.atomic_files import read_json
 from subjectwise.utils.bfloat16 import from_halves, round_to_halves
@@ -63,7 +63,8 @@ class DecoderWeights:
         """Return a weight in float32, the adapter merged into it: W + scale · B A (Hu et al. 2021).
 
         Raises:
-            BaseModelError: it is missing, or does not fit its adapter.
+            BaseModelError: it is missing.
+            ModelFolderError: its adapter does not fit.
         """
         if name not in self.readers:
             raise BaseModelError(f"Cannot load the base: the weight {name} is missing.")
@@ -72,7 +73,7 @@ class DecoderWeights:
             return weight
         a, b, scale = self.factors[name]
         if weight.shape != (b.shape[0], a.shape[1]):
-            raise BaseModelError(f"The adapter does not fit its base at {name}: another shape.")
+            raise ModelFolderError(f"The adapter does not fit its base at {name}: another shape.")
         return np.asarray(weight + np.float32(scale) * (b @ a), dtype=np.float32)  # [out, in]
 
 
@@ -85,6 +86,7 @@ def read_weights(path: Path, factors: Mapping[str, Factors] | None = None) -> De
 
     Raises:
         BaseModelError: a family that is unknown here, or a damaged file.
+        ModelFolderError: the adapter changes a weight that the base lacks.
     """
     try:
         if path.is_dir():
@@ -96,7 +98,7 @@ def read_weights(path: Path, factors: Mapping[str, Factors] | None = None) -> De
         raise BaseModelError(f"Cannot load the base {path}: {' '.join(str(error).split())[:200]}") from error
     unknown = sorted(set(factors or ()) - set(readers))
     if unknown:
-        raise BaseModelError(f"The adapter does not fit its base: the base lacks {unknown[0]}.")
+        raise ModelFolderError(f"The adapter does not fit its base: the base lacks {unknown[0]}.")
     return DecoderWeights(config, readers, factors or {})
 
 
