@@ -12,7 +12,7 @@ import pytest
 
 import subjectwise
 from helpers.commands import refused
-from helpers.core_install import EXTRAS, answers_without_torch, modules_of_extras, run_hidden
+from helpers.core_install import EXTRAS, modules_of_extras, run_hidden
 
 # Runs each command, and prints what became of it.
 SCRIPT = """
@@ -31,8 +31,6 @@ for name, command in json.loads(sys.argv[1]).items():
             code = -1
     print(json.dumps([name, code, err.getvalue()]))
 """
-
-needs_engine = pytest.mark.skipif(not answers_without_torch(), reason="models are loaded by PyTorch alone here")
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +96,6 @@ def test_every_extra_that_an_error_names_exists() -> None:
     assert {"train", "evaluate", "parquet"} <= named <= {*EXTRAS, "openvino"}
 
 
-@needs_engine
 @pytest.mark.slow
 def test_every_command_works_or_names_its_extra(finished: dict[str, tuple[int, str]]) -> None:
     wrong = {}
@@ -111,7 +108,6 @@ def test_every_command_works_or_names_its_extra(finished: dict[str, tuple[int, s
     assert not wrong
 
 
-@needs_engine
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["classify", "classify a file", "explain", "card", "push"])
 def test_commands_that_need_no_extra(finished: dict[str, tuple[int, str]], name: str) -> None:
