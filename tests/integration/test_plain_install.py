@@ -39,6 +39,7 @@ def finished(
 ) -> dict[str, tuple[int, str]]:
     folder = tmp_path_factory.mktemp("plain")
     mine = shutil.copytree(tiny_model, folder / "mine")
+    reports = shutil.copytree(Path(__file__).parents[1] / "data/evaluation-0.1.0", folder / "reports")
     rows = ["--data", str(split_folder)]
     own = ["--device", "cpu", "--dtype", "float32"]
     answering = ["--model", str(tiny_model), *own]
@@ -59,17 +60,17 @@ def finished(
         "evaluate an encoder": ["evaluate", "baseline:minilm-lr", *rows],
         "average": ["average", str(tiny_model), str(tiny_model), *rows, "--output", str(folder / "mean"), *own],
         "calibrate": ["calibrate", str(mine), *rows, *own],
-        "compare": ["compare", str(folder / "report"), str(folder / "svm-report")],
+        "compare": ["compare", str(reports / "adapter"), str(reports / "baseline")],
         "learning-curve": ["learning-curve", "small", *rows, "--output", str(folder / "curve"), "--sizes", "8"],
         "learning-curve of a baseline": [
             "learning-curve", "baseline:tfidf-svm", *rows, "--output", str(folder / "svm-curve"), "--sizes", "8",
         ],
-        "report": ["report", str(folder)],
+        "report": ["report", str(reports)],
         "audit": ["audit", "--data", str(rows_file), "--method", "tfidf-svm"],
         "audit by an encoder": ["audit", "--data", str(rows_file)],
         "audit by predictions": [
             "audit", "--data", str(split_folder / "test.parquet"),
-            "--predictions", str(folder / "report/predictions.jsonl"),
+            "--predictions", str(reports / "adapter/predictions.jsonl"),
         ],
         "card": ["card", str(mine)],
         "push": ["push", str(mine), "me/mine"],
