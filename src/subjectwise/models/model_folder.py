@@ -169,7 +169,7 @@ def _load_openvino(folder: Path, config: ModelConfig, name: str, revision: str |
     from subjectwise.engines.openvino.engine import OpenVINOEngine
 
     loaded = load_compiled_base(name, dtype=compute.dtype, revision=revision, adapter=folder)
-    prompt = _prompt(folder, config, load_tokenizer(folder))
+    prompt = _prompt(folder, config, read_tokenizer(folder, ModelFolderError))
     warning = check_base(folder, config.base, loaded.info, prompt.tokenizer, loaded.tokenizer)
     engine = OpenVINOEngine(loaded.decoder, prompt.prefix_ids)
     return LoadedModel(LabelScorer(engine, prompt), config, loaded.info, warning or config.warning)

@@ -62,9 +62,8 @@ class OpenVINOEngine:
         Returns:
             An array [rows, wanted[i]] for each i in 0 … len(tree.ids).
         """
-        hidden = _run(self._decoder, _arrange(rows, tree, self._past.shape[3]), self._past)[0]
-        nodes = 1 + len(tree.ids)
-        hidden = hidden.reshape(len(rows), nodes, -1)  # [rows, nodes, hidden]
+        hidden = self.states(rows, tree)  # [rows, nodes, hidden]
+        nodes = hidden.shape[1]
         others = self._log_sums_of_others(hidden.reshape(len(rows) * nodes, -1), list(wanted) * len(rows))
         log_probs: list[FloatArray] = []
         for node, tokens in enumerate(wanted):
@@ -73,6 +72,11 @@ class OpenVINOEngine:
             total = np.logaddexp(np.logaddexp.reduce(logits, axis=1), others.reshape(len(rows), nodes)[:, node])
             log_probs.append(logits - total[:, None])
         return log_probs
+
+    def states(self, rows: Sequence[Sequence[int]], tree: TokenTree = NO_TREE) -> Float32Array:
+        """Return the hidden states at each row's last token and at each token of the tree, [rows, 1 + tree, hidden]."""
+        hidden = _run(self._decoder, _arrange(rows, tree, self._past.shape[3]), self._past)[0]
+        return hidden.reshape(len(rows), 1 + len(tree.ids), -1)
 
     def next_token(self) -> NextToken:
         """Return a function that reads a text in pieces, from its beginning, and returns the next token after each."""

@@ -102,7 +102,9 @@ def read_weights(path: Path, factors: Mapping[str, Factors] | None = None) -> De
 
 def _safetensors(folder: Path) -> dict[str, Callable[[], Float32Array]]:
     index = folder / "model.safetensors.index.json"
-    if index.is_file():
+    if (folder / "model.safetensors").is_file():  # transformers has this order too
+        files = ["model.safetensors"]
+    elif index.is_file():
         files = sorted(set(read_json(index, BaseModelError)["weight_map"].values()))
     else:
         files = [file.name for file in sorted(folder.glob("*.safetensors"))]
