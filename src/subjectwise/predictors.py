@@ -11,7 +11,7 @@ from subjectwise.baselines.baseline import Baseline
 from subjectwise.baselines.saved_baseline import is_baseline_folder
 from subjectwise.classifier import Classifier
 from subjectwise.data.split import SplitFolder
-from subjectwise.engines.engine import PYTORCH
+from subjectwise.engines.engine import AUTO_ENGINE
 from subjectwise.errors import DataError
 from subjectwise.labels import MMLU_PRO_LABELS, LabelSet, fold_label
 from subjectwise.models.devices import AUTO, Compute
@@ -124,6 +124,6 @@ def _draw_row(rows: Sequence[Example], generator: np.random.Generator) -> Exampl
 
 
 def _check_baseline_compute(name: str, compute: Compute) -> None:
-    for option, value, default in (("--dtype", compute.dtype, "auto"), ("--engine", compute.engine, PYTORCH)):
+    for option, value, default in (("--dtype", compute.dtype, "auto"), ("--engine", compute.engine, AUTO_ENGINE)):
         if value != default:
             raise DataError(f"{name} is a baseline, to which {option} {value} does not apply; leave it out.")

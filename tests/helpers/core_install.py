@@ -81,8 +81,3 @@ def run_hidden(
     """Run a script where only the core and the extras `kept` can be imported."""
     command = [sys.executable, "-c", HIDE + script, json.dumps(modules_of_extras(*kept)), *arguments]
     return subprocess.run(command, capture_output=True, text=True, stdin=subprocess.DEVNULL, timeout=timeout)
-
-
-def answers_without_torch() -> bool:
-    """Return whether a model can be loaded where PyTorch is not installed."""
-    return run_hidden("import subjectwise.models.model_folder, subjectwise.explain.sentence").returncode == 0

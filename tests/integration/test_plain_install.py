@@ -12,7 +12,7 @@ import pytest
 
 import subjectwise
 from helpers.commands import refused
-from helpers.core_install import EXTRAS, answers_without_torch, modules_of_extras, run_hidden
+from helpers.core_install import EXTRAS, modules_of_extras, run_hidden
 
 # Runs each command, and prints what became of it.
 SCRIPT = """
@@ -32,8 +32,6 @@ for name, command in json.loads(sys.argv[1]).items():
     print(json.dumps([name, code, err.getvalue()]))
 """
 
-needs_engine = pytest.mark.skipif(not answers_without_torch(), reason="models are loaded by PyTorch alone here")
-
 
 @pytest.fixture(scope="module")
 def finished(
@@ -41,6 +39,7 @@ def finished(
 ) -> dict[str, tuple[int, str]]:
     folder = tmp_path_factory.mktemp("plain")
     mine = shutil.copytree(tiny_model, folder / "mine")
+    reports = shutil.copytree(Path(__file__).parents[1] / "data/evaluation-0.1.0", folder / "reports")
     rows = ["--data", str(split_folder)]
     own = ["--device", "cpu", "--dtype", "float32"]
     answering = ["--model", str(tiny_model), *own]
@@ -61,17 +60,17 @@ def finished(
         "evaluate an encoder": ["evaluate", "baseline:minilm-lr", *rows],
         "average": ["average", str(tiny_model), str(tiny_model), *rows, "--output", str(folder / "mean"), *own],
         "calibrate": ["calibrate", str(mine), *rows, *own],
-        "compare": ["compare", str(folder / "report"), str(folder / "svm-report")],
+        "compare": ["compare", str(reports / "adapter"), str(reports / "baseline")],
         "learning-curve": ["learning-curve", "small", *rows, "--output", str(folder / "curve"), "--sizes", "8"],
         "learning-curve of a baseline": [
             "learning-curve", "baseline:tfidf-svm", *rows, "--output", str(folder / "svm-curve"), "--sizes", "8",
         ],
-        "report": ["report", str(folder)],
+        "report": ["report", str(reports)],
         "audit": ["audit", "--data", str(rows_file), "--method", "tfidf-svm"],
         "audit by an encoder": ["audit", "--data", str(rows_file)],
         "audit by predictions": [
             "audit", "--data", str(split_folder / "test.parquet"),
-            "--predictions", str(folder / "report/predictions.jsonl"),
+            "--predictions", str(reports / "adapter/predictions.jsonl"),
         ],
         "card": ["card", str(mine)],
         "push": ["push", str(mine), "me/mine"],
@@ -98,7 +97,6 @@ def test_every_extra_that_an_error_names_exists() -> None:
     assert {"train", "evaluate", "parquet"} <= named <= {*EXTRAS, "openvino"}
 
 
-@needs_engine
 @pytest.mark.slow
 def test_every_command_works_or_names_its_extra(finished: dict[str, tuple[int, str]]) -> None:
     wrong = {}
@@ -111,7 +109,6 @@ def test_every_command_works_or_names_its_extra(finished: dict[str, tuple[int, s
     assert not wrong
 
 
-@needs_engine
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["classify", "classify a file", "explain", "card", "push"])
 def test_commands_that_need_no_extra(finished: dict[str, tuple[int, str]], name: str) -> None:

@@ -26,8 +26,9 @@ def average(
     """
     from subjectwise.data.split import open_split
     from subjectwise.models.devices import Compute
-    from subjectwise.training.average import average as run
+    from subjectwise.utils.optional_dependencies import require
 
+    run = require("subjectwise.training.average", "train").average
     config = run(models, open_split(data), output, rank=rank, compute=Compute(device, dtype))
     measured = config.results["validation"]
     if as_json:

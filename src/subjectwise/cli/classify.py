@@ -89,7 +89,7 @@ def classify(
     ] = False,
     device: Device = "auto",
     dtype: Dtype = "auto",
-    engine: Engine = "pytorch",
+    engine: Engine = "auto",
     as_json: AsJsonLines = False,
 ) -> None:
     """Name the subject of questions, with calibrated probabilities.
