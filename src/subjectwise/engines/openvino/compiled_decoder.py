@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +47,7 @@ class CompiledDecoder:
     """
 
     def __init__(self, base: str, adapter: str, read: Callable[[], DecoderWeights], dtype: str = "auto") -> None:
+        read = cache(read)  # decoder and output head are in the same files
         precision = precision_of(dtype)
         self.precision = next(name for name, own in _PRECISIONS.items() if own == precision)
         shared = {"base": base, "precision": precision, "graph": _GRAPH_VERSION, **machine()}
