@@ -31,7 +31,13 @@ _SAME = ("labels", "prefix", "manifest_sha256")
 
 
 def average(
-    models: Sequence[Path], data: SplitFolder, output: Path, *, rank: int = 0, compute: Compute = AUTO
+    models: Sequence[Path],
+    data: SplitFolder,
+    output: Path,
+    *,
+    rank: int = 0,
+    other_rows: bool = False,
+    compute: Compute = AUTO,
 ) -> ModelConfig:
     """Average the adapters of model folders into a new one and calibrate it on the validation rows of `data`.
 
@@ -40,6 +46,8 @@ def average(
         data: the split folder that they were trained on.
         output: a new path.
         rank: of the new adapter; 0 for the largest of the given ones.
+        other_rows: whether models may have been trained on another split, such as the one that training started from.
+            None may have been trained on the validation rows of `data`, which is not checked.
         compute: device and precision.
 
     Raises:
@@ -55,7 +63,8 @@ def average(
     for folder, config in zip(models, configs, strict=True):
         if config.head.used:
             raise ModelFolderError(f"Cannot average {folder}: it has a classification head, not an adapter alone.")
-        other = [name for name in _SAME if getattr(config, name) != getattr(first, name)]
+        same = [name for name in _SAME if not (other_rows and name == "manifest_sha256")]
+        other = [name for name in same if getattr(config, name) != getattr(first, name)]
         if _base_identity(config) != _base_identity(first):
             other.append("base")
         if other:
