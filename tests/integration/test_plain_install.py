@@ -94,7 +94,7 @@ def test_what_a_plain_install_lacks() -> None:
 def test_every_extra_that_an_error_names_exists() -> None:
     sources = Path(subjectwise.__file__).parent.rglob("*.py")
     named = {extra for source in sources for extra in re.findall(r'require\([^)]+, "(\w+)"\)', source.read_text())}
-    assert {"train", "evaluate", "parquet"} <= named <= {*EXTRAS, "openvino"}
+    assert {"train", "evaluate", "parquet"} <= named <= {*EXTRAS}
 
 
 @pytest.mark.slow

@@ -16,7 +16,6 @@ from subjectwise.models.tokenizer import read_gguf_tokenizer, read_tokenizer
 from subjectwise.types import Tokenizer
 from subjectwise.utils.atomic_files import read_json
 from subjectwise.utils.cache_folder import known_sha256
-from subjectwise.utils.optional_dependencies import require
 
 if TYPE_CHECKING:
     from subjectwise.engines.openvino.compiled_decoder import CompiledDecoder
@@ -65,7 +64,6 @@ def load_compiled_base(
         BaseModelError: the base is missing, damaged, or of a family that this engine cannot run.
         ModelFolderError: the adapter is not plain LoRA, or is damaged.
     """
-    require("openvino", "openvino")
     from subjectwise.engines.openvino.compiled_decoder import CompiledDecoder
 
     files = base_files(name, revision)

@@ -35,6 +35,8 @@ def choose_engine(compute: Compute, base: str, revision: str | None = None, *, h
     if compute.engine == OPENVINO:
         if compute.device not in ("auto", "cpu"):
             raise BaseModelError("The engine openvino is for CPUs; use --device cpu, or --engine pytorch.")
+        if not _installed("openvino"):
+            raise BaseModelError("OpenVINO is not installed; run: pip install openvino")
         return OPENVINO
     if compute.engine == PYTORCH or not _installed("openvino"):
         return _pytorch("This")
