@@ -28,7 +28,7 @@ CARD_QUESTIONS = {
     "Explain the legal requirements for contract formation": "law",
 }
 
-NOISE = ("--perturb", "typos", "--limit", "1200")
+NOISE = ("--perturb", "typos", "--limit", "600")
 KEYS = ("data", "metrics", "kinds", "scope", "robustness", "versions", "machine", "command")
 
 

@@ -20,7 +20,7 @@ from subjectwise.models.devices import Compute
 from subjectwise.models.generating_base import load_generator
 from subjectwise.models.gguf import EMBEDDED
 from subjectwise.models.label_scores import Scorer
-from subjectwise.models.model_config import ModelConfig, description_sha256, read_config
+from subjectwise.models.model_config import SENTENCE_FOLDER, ModelConfig, description_sha256, read_config
 from subjectwise.models.model_folder import load_model, remove_base_path, shipped_folder
 from subjectwise.models.pickled_by_folder import PickledByFolder
 from subjectwise.models.zero_shot import ZeroShot
@@ -268,16 +268,21 @@ class Classifier(PickledByFolder, ScoreBasedClassifier, ClassifierEstimator):
         return self._scorer.runs_on
 
     def load_sentence_writer(self) -> None:
-        """Load the base without its adapter, which is merged in the scorer's own copy."""
+        """Load what writes sentences: the base, since the scorer's own copy has its adapter merged."""
         self._sentence_writer()
 
     def write_sentence(self, explanation: Explanation) -> str:
-        """Write the sentence of an explanation with the base without its adapter, which is loaded once for it."""
+        """Write the sentence of an explanation with the folder's adapter for it, or the base alone; loaded once."""
         return self._sentence_writer().write(explanation, list(self.labels))
 
     def _sentence_writer(self) -> SentenceWriter:
         if self._writer is None:
-            self._writer = SentenceWriter(*load_generator(self._base, Compute(self.device, self.dtype, self.engine)))
+            adapter = self._folder / SENTENCE_FOLDER if self._folder else None
+            trained = adapter is not None and adapter.is_dir()
+            compute = Compute(self.device, self.dtype, self.engine)
+            self._writer = SentenceWriter(
+                *load_generator(self._base, compute, adapter if trained else None), trained=trained
+            )
         return self._writer
 
     def __sklearn_is_fitted__(self) -> bool:
