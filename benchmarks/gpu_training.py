@@ -83,7 +83,8 @@ def padded_factors(model: LoraLlama, folder: Path, seed: int) -> Factors:
     adapter, factors = read_adapter(folder), model.fresh(seed)
     for name, (a, b) in adapter.factors.items():
         first, second = factors[name.removeprefix("base_model.model.")]
-        first[: len(a)], second[:, : len(a)] = a.float(), b.float() * (adapter.scale / model.scale)
+        first[: len(a)] = torch.from_numpy(a)
+        second[:, : len(a)] = torch.from_numpy(b) * (adapter.scale / model.scale)
     return factors
 
 

@@ -24,7 +24,7 @@ from torch import Tensor
 
 from subjectwise.engines.label_trie import LabelTrie
 from subjectwise.labels import LabelSet
-from subjectwise.models import model_folder
+from subjectwise.models import classification_head
 from subjectwise.models.base_model import Base
 from subjectwise.models.classification_head import HeadScorer
 from subjectwise.recipe import PromptSettings, Recipe, TrainingSettings
@@ -98,8 +98,8 @@ def whole_text_task(recipe: Recipe, labels: LabelSet, examples: Sequence[Example
 
 # What each fault puts in the place of what.
 FAULTS: dict[str, list[tuple[Any, str, Any]]] = {
-    "row_end": [(module, "HeadScorer", RowEndScorer) for module in (tasks, model_folder)],
-    "no_pad_token": [(module, "HeadScorer", NoPadTokenScorer) for module in (tasks, model_folder)],
+    "row_end": [(module, "HeadScorer", RowEndScorer) for module in (tasks, classification_head)],
+    "no_pad_token": [(module, "HeadScorer", NoPadTokenScorer) for module in (tasks, classification_head)],
     "untrained_head": [(train, "head_task", untrained_head_task)],
     "whole_text": [(train, "label_task", whole_text_task)],
 }

@@ -28,7 +28,9 @@ CARD_QUESTIONS = {
     "Explain the legal requirements for contract formation": "law",
 }
 
-NOISE = ("--perturb", "typos", "--limit", "1200")
+# Rows that are drawn evenly where each is read several times, or is long.
+OPTIONS = ("--with-options", "--limit", "1200")
+NOISE = ("--perturb", "typos", "--limit", "600")
 KEYS = ("data", "metrics", "kinds", "scope", "robustness", "versions", "machine", "command")
 
 
@@ -46,7 +48,7 @@ def measure(model: str, data: Path, name: str) -> dict[str, Path]:
     reports, mmlu = WORK / "reports", ("--kind", "mmlu-pro")
     return {
         "all kinds": evaluate(reports / f"{name}-kinds", model, data),
-        "MMLU-Pro with options": evaluate(reports / f"{name}-kinds-options", model, data, *mmlu, "--with-options"),
+        "MMLU-Pro with options": evaluate(reports / f"{name}-kinds-options", model, data, *mmlu, *OPTIONS),
         "MMLU-Pro mistyped": evaluate(reports / f"{name}-kinds-typos", model, data, *mmlu, *NOISE),
     }
 

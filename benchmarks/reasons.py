@@ -40,7 +40,7 @@ from subjectwise.data.split import open_split
 from subjectwise.explain.evidence import hide
 from subjectwise.explain.sentence import SentenceWriter
 from subjectwise.labels import LabelSet
-from subjectwise.models.base_model import load_base
+from subjectwise.models.generating_base import load_generator
 from subjectwise.records import Example, Explanation, Prediction
 from subjectwise.statistics.intervals import proportion_interval
 from subjectwise.types import JsonObject
@@ -99,8 +99,7 @@ def sentences(source: str, bases: Mapping[str, str]) -> list[JsonObject]:
     names = list(classifier.labels)
     written = {}
     for shown, path in {"embedded": "embedded", **bases}.items():
-        base = load_base(path)
-        writer = SentenceWriter(base.model, base.tokenizer)
+        writer = SentenceWriter(*load_generator(path))
         written[shown] = [writer.write(reason, names) for reason in reasons]
     return [
         {

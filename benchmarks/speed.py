@@ -3,7 +3,7 @@
     python benchmarks/speed.py --source MMLU_PRO [--base SHOWN=PATH] [--vllm PYTHON] [--llama PYTHON] [--only PART ...]
 
 `throughput`: questions per second and one question's latency of the model card's loop, `generate` in batches, a
-classification head, this package on both engines (in 8 bits where NNCF is installed), and vLLM and llama.cpp where the
+classification head, this package on both engines, and vLLM and llama.cpp where the
 Python of an environment that has them is given. Each way runs in its own process; all are loaded first and take turns,
 round after round. A matrix product and a memory copy are timed between the rounds. The medians are reported.
 `growth`: how the cost grows with the length of a question, the number of labels, and the size of a batch.
@@ -17,14 +17,12 @@ costs the same. Half an hour on two cores; a base four times as large takes four
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import json
 import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -33,12 +31,12 @@ import numpy as np
 import psutil
 import torch
 from common import HERE, WORK, evenly_spaced, read_results, split, table, write_results
-from speed_worker import KINDS, eight_bits
+from speed_worker import KINDS
 from tqdm import tqdm
 
 from subjectwise.classifier import Classifier
 from subjectwise.data.split import open_split
-from subjectwise.engines.engine import ENGINES
+from subjectwise.engines.engine import ENGINES, OPENVINO, PYTORCH
 from subjectwise.engines.pytorch.engine import PyTorchEngine
 from subjectwise.engines.pytorch.plain_path import plain_log_probs
 from subjectwise.labels import MMLU_PRO_LABELS, LabelSet
@@ -72,7 +70,7 @@ def merged(name: str, path: str) -> Path:
             base = load_base(path, dtype="float32")
             model, tokenizer = base.model, base.tokenizer
         else:
-            loaded = load_model(shipped_folder(), compute=Compute(dtype="float32")).scorer
+            loaded = load_model(shipped_folder(), compute=Compute(dtype="float32", engine=PYTORCH)).scorer
             assert isinstance(loaded, LabelScorer) and isinstance(loaded.engine, PyTorchEngine)
             model, tokenizer = loaded.engine.model, loaded.prompt.tokenizer
             model.set_attn_implementation("sdpa")
@@ -176,8 +174,6 @@ def throughput(plan: JsonObject, arguments: argparse.Namespace) -> JsonObject:
     """Measure every way of answering, round after round."""
     pythons = {"vllm": arguments.vllm, "llama.cpp": arguments.llama}
     kinds = [kind for kind in KINDS if kind not in OTHERS or pythons[kind]]
-    if importlib.util.find_spec("nncf") is None:
-        kinds.remove("ours, plain, openvino, 8 bits")
     if arguments.way:
         kinds = [kind for kind in kinds if kind in arguments.way]
     workers = []
@@ -266,13 +262,17 @@ def _ratios(rounds: Sequence[JsonObject], ways: Mapping[str, JsonObject]) -> lis
     return compared
 
 
+def _scorer(base: Base, prompt: Prompt) -> LabelScorer:
+    return LabelScorer(PyTorchEngine(base.model, prompt.prefix_ids), prompt)
+
+
 def growth(plan: JsonObject, arguments: argparse.Namespace) -> JsonObject:
     """Measure how the cost grows with length, number of labels, and size of a batch."""
     base = load_base(plan["merged"])
     known = LabelSet(MMLU_PRO_LABELS)
     bare = PromptSettings(style="bare", max_tokens=MAX_TOKENS)
     prompt = Prompt(base.tokenizer, known, bare)
-    scorer = LabelScorer(base.model, prompt)
+    scorer = _scorer(base, prompt)
     real = prompt.encode([Question(text) for text in plan["questions"]])
     stream = [token for row in real for token in row]
 
@@ -289,12 +289,12 @@ def growth(plan: JsonObject, arguments: argparse.Namespace) -> JsonObject:
         costs["length"][length] = cost(scorer, rows(length))
     words = _single_tokens(base.tokenizer)
     for count in (2, 14, 100, 1000):
-        own = LabelScorer(base.model, Prompt(base.tokenizer, LabelSet.from_names(words[:count]), bare))
+        own = _scorer(base, Prompt(base.tokenizer, LabelSet.from_names(words[:count]), bare))
         costs["labels"][count] = cost(own, rows(64))
     for count in (14, 100, 1000):
         firsts = round(count**0.5)
         names = [f"{words[i % firsts]} {words[i // firsts]}" for i in range(count)]
-        own = LabelScorer(base.model, Prompt(base.tokenizer, LabelSet.from_names(names), bare))
+        own = _scorer(base, Prompt(base.tokenizer, LabelSet.from_names(names), bare))
         costs["labels_sharing_first_tokens"][count] = {
             "read_after_each_question": len(own.trie.tree.ids), "cost": cost(own, rows(64)),
         }  # fmt: skip
@@ -307,7 +307,7 @@ def growth(plan: JsonObject, arguments: argparse.Namespace) -> JsonObject:
 def _single_tokens(tokenizer: Tokenizer) -> list[str]:
     """Return words that are one token after a space, so that no two share their first token."""
     ids = sorted(tokenizer.get_vocab().values())
-    texts = (tokenizer.decode(torch.tensor([token])) for token in ids)
+    texts = (tokenizer.decode([token]) for token in ids)
     words = dict.fromkeys(text[1:] for text in texts if text[:1] == " " and text[1:].isalpha() and text[1:].islower())
     return [word for word in words if len(word) > 3][:1000]
 
@@ -329,7 +329,7 @@ def agreement(plan: JsonObject, arguments: argparse.Namespace) -> JsonObject:
     """Compare the shipped adapter as it answers with one question at a time in float32 without cache or batches."""
     rows = open_split(split("grouped", arguments.source)).examples("test")
     asked = [rows[index].question.without_options() for index in evenly_spaced(AGREEMENT_ROWS, len(rows))]
-    loaded = load_model(shipped_folder(), compute=Compute(dtype="float32"))
+    loaded = load_model(shipped_folder(), compute=Compute(dtype="float32", engine=PYTORCH))
     scorer = loaded.scorer
     assert isinstance(scorer, LabelScorer)
     assert isinstance(scorer.engine, PyTorchEngine)
@@ -339,15 +339,11 @@ def agreement(plan: JsonObject, arguments: argparse.Namespace) -> JsonObject:
         plain_log_probs(model, [*prefix, *row], scorer.trie)
         for row in tqdm(scorer.prompt.encode(asked), desc="plain path")
     ]
-    expected = apply_temperature(normalise(np.concatenate(plain)).log_probs, loaded.config.temperature)
-    ways: list[tuple[str, str, Callable[[], AbstractContextManager[None]]]]
-    ways = [(engine, engine, nullcontext) for engine in ENGINES]
-    if importlib.util.find_spec("nncf") is not None:
-        ways.append(("openvino, 8 bits", "openvino", eight_bits))
+    normalised = normalise(np.concatenate(plain), len(scorer.labels))
+    expected = apply_temperature(normalised.log_probs, loaded.config.temperature)
     results = {}
-    for way, engine, within in ways:
-        with within():
-            classifier = Classifier.from_pretrained(engine=engine)
+    for way, engine, dtype in [(name, name, "auto") for name in ENGINES] + [("openvino, float32", OPENVINO, "float32")]:
+        classifier = Classifier.from_pretrained(engine=engine, dtype=dtype)
         probabilities = classifier.predict_proba(asked)
         gaps = np.abs(probabilities - expected).max(axis=1)
         results[way] = {

@@ -11,8 +11,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,66 +73,47 @@ def head(plan: Plan) -> Answer:
 
 def ours(plan: Plan, style: str, engine: str, dtype: str = "auto") -> Answer:
     """This package: each label scored as the continuation of the prompt."""
-    from subjectwise.engines.engine import loading_dtype
     from subjectwise.labels import LabelSet
     from subjectwise.models.base_model import load_base
-    from subjectwise.models.devices import choose_dtype
+    from subjectwise.models.compiled_base import load_compiled_base
     from subjectwise.models.label_scores import LabelScorer
     from subjectwise.recipe import PromptSettings
     from subjectwise.text.prompt import Prompt
 
-    # The weights of the merged model are in float32, which OpenVINO rounds itself.
-    base = load_base(plan["merged"], dtype=loading_dtype(engine, dtype))
     labels = LabelSet.from_names(plan["labels"])
-    prompt = Prompt(base.tokenizer, labels, PromptSettings(style=style, max_tokens=plan["max_tokens"]))
-    return scored(plan, LabelScorer(base.model, prompt, engine, choose_dtype(base.model.device, dtype)))
+    settings = PromptSettings(style=style, max_tokens=plan["max_tokens"])
+    if engine == "openvino":
+        from subjectwise.engines.openvino.engine import OpenVINOEngine
 
+        compiled = load_compiled_base(plan["merged"], dtype=dtype)
+        prompt = Prompt(compiled.tokenizer(), labels, settings)
+        return scored(plan, LabelScorer(OpenVINOEngine(compiled.decoder, prompt.prefix_ids), prompt))
+    from subjectwise.engines.pytorch.engine import PyTorchEngine
 
-@contextmanager
-def eight_bits() -> Iterator[None]:
-    """Give OpenVINO weights in 8 bits, by NNCF; the inputs of its products are rounded to 8 bits as well."""
-    from unittest.mock import patch
-
-    import nncf
-
-    from subjectwise.engines.openvino import engine
-
-    traced = engine._traced  # noqa: SLF001  # a variant that the package does not offer
-
-    def compressed(decoder: Any) -> Any:
-        return nncf.compress_weights(traced(decoder), mode=nncf.CompressWeightsMode.INT8_SYM)
-
-    with patch.object(engine, "_traced", compressed):
-        yield
-
-
-def ours_in_eight_bits(plan: Plan) -> Answer:
-    """This package on OpenVINO with weights in 8 bits."""
-    with eight_bits():
-        return ours(plan, "plain", "openvino")
+    base = load_base(plan["merged"], dtype=dtype)
+    prompt = Prompt(base.tokenizer, labels, settings)
+    return scored(plan, LabelScorer(PyTorchEngine(base.model, prompt.prefix_ids), prompt))
 
 
 def bare_pass(plan: Plan) -> Answer:
     """A head on the OpenVINO engine, with random weights: one pass over the question alone and a small product."""
-    import torch
+    import numpy as np
 
-    from subjectwise.engines.label_trie import NO_TREE
     from subjectwise.engines.openvino.engine import OpenVINOEngine
     from subjectwise.engines.token_budget import token_batches
-    from subjectwise.models.base_model import load_base
-    from subjectwise.models.devices import choose_dtype
+    from subjectwise.models.compiled_base import load_compiled_base
 
-    base = load_base(plan["merged"], dtype="float32")
-    engine = OpenVINOEngine(base.model, [], choose_dtype(torch.device("cpu")))
-    weight = torch.randn(len(plan["labels"]), base.info.hidden_size)
+    base = load_compiled_base(plan["merged"])
+    engine, tokenizer = OpenVINOEngine(base.decoder, []), base.tokenizer()
+    weight = np.random.default_rng(0).standard_normal((len(plan["labels"]), base.info.hidden_size), dtype=np.float32)
 
     def answer(indices: Sequence[int]) -> list[str]:
-        rows = base.tokenizer([plan["questions"][index] for index in indices], add_special_tokens=False)["input_ids"]
+        rows = tokenizer([plan["questions"][index] for index in indices], add_special_tokens=False)["input_ids"]
         rows = [row[: plan["max_tokens"]] for row in rows]
         labels = [""] * len(rows)
         for batch in token_batches([len(row) for row in rows], engine.tokens_per_batch):
-            states = engine.run([rows[i] for i in batch], NO_TREE)
-            best = (states.last @ weight.T).argmax(dim=-1).tolist()
+            states = engine.states([rows[i] for i in batch])[:, 0]
+            best = (states @ weight.T).argmax(axis=-1).tolist()
             for row, label in zip(batch, best, strict=True):
                 labels[row] = plan["labels"][label]
         return labels
@@ -198,7 +178,6 @@ KINDS: dict[str, Callable[[Plan], Answer]] = {
     "head, openvino": bare_pass,
     "ours, plain, openvino": lambda plan: ours(plan, "plain", "openvino"),
     "ours, bare, openvino": lambda plan: ours(plan, "bare", "openvino"),
-    "ours, plain, openvino, 8 bits": ours_in_eight_bits,
     "ours, plain, float32": lambda plan: ours(plan, "plain", "pytorch", "float32"),
     "vllm": vllm,
     "llama.cpp": llama_cpp,

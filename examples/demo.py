@@ -21,16 +21,18 @@ NEXT = """
 Try next:
   .venv/bin/subjectwise classify "your question"
   .venv/bin/subjectwise explain "your question"
-  .venv/bin/subjectwise serve
   .venv/bin/subjectwise classify --input questions.csv --output subjects.jsonl
+  .venv/bin/subjectwise --help
+
+With everything else (make install):
+  .venv/bin/subjectwise serve
   .venv/bin/subjectwise data split --source labelled.csv --output split
-  .venv/bin/subjectwise train small --data split --output my-model
-  .venv/bin/subjectwise --help"""
+  .venv/bin/subjectwise train small --data split --output my-model"""
 
 
 def main() -> None:
     """Print one line per question: label, probability, time."""
-    print("Loading the model (the first time also converts the embedded base, half a minute) ...", flush=True)
+    print("Loading the model (the first time also prepares it for this machine) ...", flush=True)
     started = time.perf_counter()
     classifier = Classifier.from_pretrained()
     print(f"Ready after {time.perf_counter() - started:.1f} s.\n")

@@ -11,38 +11,35 @@ from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.exceptions import NotFittedError
 
-from subjectwise.engines.engine import PYTORCH
-from subjectwise.errors import ModelFolderError
+from subjectwise.engines.engine import AUTO_ENGINE
+from subjectwise.errors import DataError, ModelFolderError
 from subjectwise.explain.sentence import SentenceWriter
 from subjectwise.labels import LabelSet
-from subjectwise.models.base_model import load_base
 from subjectwise.models.devices import Compute
+from subjectwise.models.generating_base import load_generator
 from subjectwise.models.gguf import EMBEDDED
 from subjectwise.models.label_scores import Scorer
-from subjectwise.models.model_config import ModelConfig, description_sha256, read_config
+from subjectwise.models.model_config import SENTENCE_FOLDER, ModelConfig, description_sha256, read_config
 from subjectwise.models.model_folder import load_model, remove_base_path, shipped_folder
-from subjectwise.models.pickled_by_folder import PickledByFolder
 from subjectwise.models.zero_shot import ZeroShot
-from subjectwise.publish.export import TRANSFORMERS, Export, export_model
-from subjectwise.publish.model_card import write_card
+from subjectwise.publish.exportable import Exportable
 from subjectwise.question_classifier import ScoreBasedClassifier
 from subjectwise.recipe import load_recipe
 from subjectwise.records import EncodedQuestion, Example, Explanation, Question, Scored
 from subjectwise.statistics.calibration import apply_temperature
 from subjectwise.statistics.scope import ScopeCalibration
-from subjectwise.text.question_list import QuestionsLike, question_list
+from subjectwise.text.question_list import QuestionsLike, column_values, question_list
 from subjectwise.types import Progress
 from subjectwise.utils.atomic_files import file_sha256, new_folder
+from subjectwise.utils.estimator import ClassifierEstimator, not_fitted
 from subjectwise.utils.hub_download import local_folder
 
 # What a model folder may have; never a pickle.
 _MODEL_FILES = ("*.json", "*.safetensors", "*.jinja", "*.txt", "README.md")
 
 
-class Classifier(PickledByFolder, ScoreBasedClassifier, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class Classifier(Exportable, ScoreBasedClassifier, ClassifierEstimator):
     """Classifies questions by subject.
 
     Load a trained one with `Classifier.from_pretrained()`, use any labels and any base with
@@ -54,7 +51,7 @@ class Classifier(PickledByFolder, ScoreBasedClassifier, ClassifierMixin, BaseEst
         validation_share: the share of the rows that choose the epoch and fit the temperature, above 0 up to 0.5.
         device: `auto`, or a PyTorch device.
         dtype: `auto`, `float32`, `bfloat16` or `float16`.
-        engine: `pytorch`, or `openvino`, which is faster on a CPU and slower to start.
+        engine: `auto` (OpenVINO on a CPU for the families that it knows, else PyTorch), `openvino` or `pytorch`.
 
     Attributes:
         classes_: the labels, in the order of `predict_proba`'s columns.
@@ -82,7 +79,7 @@ class Classifier(PickledByFolder, ScoreBasedClassifier, ClassifierMixin, BaseEst
         validation_share: float = 0.2,
         device: str = "auto",
         dtype: str = "auto",
-        engine: str = PYTORCH,
+        engine: str = AUTO_ENGINE,
     ) -> None:
         self.recipe = recipe
         self.settings = settings
@@ -99,7 +96,7 @@ class Classifier(PickledByFolder, ScoreBasedClassifier, ClassifierMixin, BaseEst
         base: str | None = None,
         device: str = "auto",
         dtype: str = "auto",
-        engine: str = PYTORCH,
+        engine: str = AUTO_ENGINE,
     ) -> Classifier:
         """Load a model folder from disk or from the Hub; without a name the shipped adapter on the embedded base.
 
@@ -129,7 +126,7 @@ class Classifier(PickledByFolder, ScoreBasedClassifier, ClassifierMixin, BaseEst
         shots: Sequence[Example] | None = None,
         device: str = "auto",
         dtype: str = "auto",
-        engine: str = PYTORCH,
+        engine: str = AUTO_ENGINE,
     ) -> Classifier:
         """Return a classifier of any `labels` by the prompt alone, on an untrained base; not calibrated.
 
@@ -174,28 +171,12 @@ class Classifier(PickledByFolder, ScoreBasedClassifier, ClassifierMixin, BaseEst
         self._check_fitted()
         if self._folder is None:
             raise ModelFolderError("Cannot save a zero-shot classifier; train one with fit, or 'subjectwise train'.")
+        from subjectwise.publish.model_card import write_card
+
         with new_folder(Path(folder)) as temporary:
             shutil.copytree(self._folder, temporary, dirs_exist_ok=True)
             if remove_base_path(temporary):
                 write_card(temporary)
-
-    def export(self, folder: Path | str, to: str = TRANSFORMERS, *, dtype: str = "float32") -> Export:
-        """Write a plain sequence-classification model with this classifier's probabilities, for other engines.
-
-        Args:
-            folder: new, written whole or not at all.
-            to: `transformers` (which vLLM reads too), `onnx` or `openvino`.
-            dtype: of the stored weights, as for `export_model`.
-
-        Raises:
-            SubjectwiseError: as for `export_model`.
-        """
-        self._check_fitted()
-        source = self._folder or self._zero_shot
-        if source is None:
-            raise ModelFolderError("Cannot export: this classifier has no model folder; load one, or train one.")
-        base = self._base if self._folder and Path(self._base).exists() else None
-        return export_model(source, Path(folder), to, base=base, dtype=dtype)
 
     def encode(self, questions: Sequence[Question]) -> list[EncodedQuestion]:
         """Return the token ids of each question, for `score`."""
@@ -235,16 +216,24 @@ class Classifier(PickledByFolder, ScoreBasedClassifier, ClassifierMixin, BaseEst
 
         Raises:
             QuestionError: a question is empty or too long; its number is given where there are several.
+            DataError: `y` has another length than `questions`.
         """
         self._check_fitted()
         if y is not None:
-            return float(ClassifierMixin.score(self, questions, y, sample_weight))
+            return self._accuracy(questions, y, sample_weight)
         if encoded is None:
             encoded = self._scorer.encode(question_list(questions))
         scores = self._scorer.score(encoded, on_progress)
         truncated = np.array([question.truncated for question in encoded], dtype=np.bool_)
         in_scope = None if scores.in_scope is None else self._scope.apply(scores.in_scope)
         return Scored(apply_temperature(scores.log_probs, self.temperature), scores.label_mass, truncated, in_scope)
+
+    def _accuracy(self, questions: Sequence[Question | str], y: Sequence[Any], sample_weight: Any) -> float:
+        predicted, wanted = self.predict(questions), column_values(y, "the labels")
+        if len(wanted) != len(predicted):
+            raise DataError(f"{len(predicted)} questions have {len(wanted)} labels; give one label per question.")
+        right = [value == label for value, label in zip(predicted.tolist(), wanted, strict=True)]
+        return float(np.average(right, weights=sample_weight))
 
     @property
     def labels(self) -> LabelSet:
@@ -272,18 +261,28 @@ class Classifier(PickledByFolder, ScoreBasedClassifier, ClassifierMixin, BaseEst
         """The hash of what the model folder says of it: prompt, labels, calibration; empty without a folder."""
         return description_sha256(self._folder) if self._folder else ""
 
+    @property
+    def runs_on(self) -> tuple[str, str]:
+        """The kind of device that computes and the precision, such as `cpu` and `float32`."""
+        self._check_fitted()
+        return self._scorer.runs_on
+
     def load_sentence_writer(self) -> None:
-        """Load the base without its adapter, which is merged in the scorer's own copy."""
+        """Load what writes sentences: the base, since the scorer's own copy has its adapter merged."""
         self._sentence_writer()
 
     def write_sentence(self, explanation: Explanation) -> str:
-        """Write the sentence of an explanation with the base without its adapter, which is loaded once for it."""
+        """Write the sentence of an explanation with the folder's adapter for it, or the base alone; loaded once."""
         return self._sentence_writer().write(explanation, list(self.labels))
 
     def _sentence_writer(self) -> SentenceWriter:
         if self._writer is None:
-            base = load_base(self._base, device=self.device, dtype=self.dtype)
-            self._writer = SentenceWriter(base.model, base.tokenizer)
+            adapter = self._folder / SENTENCE_FOLDER if self._folder else None
+            trained = adapter is not None and adapter.is_dir()
+            compute = Compute(self.device, self.dtype, self.engine)
+            self._writer = SentenceWriter(
+                *load_generator(self._base, compute, adapter if trained else None), trained=trained
+            )
         return self._writer
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -302,9 +301,9 @@ class Classifier(PickledByFolder, ScoreBasedClassifier, ClassifierMixin, BaseEst
         self._base = loaded.base.name
 
     def _load_zero_shot(self, zero_shot: ZeroShot) -> None:
-        scorer, base = zero_shot.load(Compute(self.device, self.dtype, self.engine))
+        scorer, generator = zero_shot.load(Compute(self.device, self.dtype, self.engine))
         self._use(scorer, temperature=1.0)
-        self._zero_shot, self._writer = zero_shot, SentenceWriter(base.model, base.tokenizer)
+        self._zero_shot, self._writer = zero_shot, SentenceWriter(generator, scorer.prompt.tokenizer)
 
     def _use(self, scorer: Scorer, temperature: float) -> None:
         self._scorer = scorer
@@ -314,4 +313,4 @@ class Classifier(PickledByFolder, ScoreBasedClassifier, ClassifierMixin, BaseEst
 
     def _check_fitted(self) -> None:
         if not self.__sklearn_is_fitted__():
-            raise NotFittedError("This Classifier is not trained yet; call fit, or use Classifier.from_pretrained().")
+            raise not_fitted("This Classifier is not trained yet; call fit, or use Classifier.from_pretrained().")

@@ -6,7 +6,8 @@ SubjectwiseError
 ├── RecipeError        a setting that is unknown or out of range
 ├── BaseModelError     a base model that is missing, unreachable or of the wrong kind
 ├── ModelFolderError   a model folder that is incomplete or belongs to another base
-└── OutputError        an output that cannot be written
+├── OutputError        an output that cannot be written
+└── NotFittedError     a classifier that is not trained yet
 """
 
 
@@ -36,3 +37,7 @@ class ModelFolderError(SubjectwiseError):
 
 class OutputError(SubjectwiseError):
     """An output that cannot be written."""
+
+
+class NotFittedError(SubjectwiseError, ValueError, AttributeError):
+    """A classifier that is not trained yet; scikit-learn's error of that name as well, where that is imported."""

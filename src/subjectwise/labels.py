@@ -6,11 +6,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
-
-import yaml
+from typing import TYPE_CHECKING, Any
 
 from subjectwise.errors import DataError
+
+if TYPE_CHECKING:
+    import yaml
 
 MMLU_PRO_LABELS = (
     "biology",
@@ -97,6 +98,8 @@ class LabelSet:
         Raises:
             DataError: the file cannot be read, has another shape or an unknown key, or the labels are not distinct.
         """
+        import yaml
+
         try:
             text = Path(path).read_text(encoding="utf-8")
             content: object = yaml.safe_load(text)
@@ -131,6 +134,8 @@ _YAML_KINDS = {"bool": "true or false", "int": "a number", "float": "a number", 
 
 def _check_names(node: yaml.Node, location: str) -> None:
     """Raise DataError where an item of a list, or a key of a mapping, is not text or occurs twice."""
+    import yaml
+
     names = [item[0] if isinstance(item, tuple) else item for item in node.value]
     for number, name in enumerate(names, start=1):
         where = f"{location}, entry {number}"

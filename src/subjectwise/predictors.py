@@ -11,7 +11,7 @@ from subjectwise.baselines.baseline import Baseline
 from subjectwise.baselines.saved_baseline import is_baseline_folder
 from subjectwise.classifier import Classifier
 from subjectwise.data.split import SplitFolder
-from subjectwise.engines.engine import PYTORCH
+from subjectwise.engines.engine import AUTO_ENGINE, PYTORCH
 from subjectwise.errors import DataError, ModelFolderError
 from subjectwise.labels import MMLU_PRO_LABELS, LabelSet, fold_label
 from subjectwise.models.devices import AUTO, Compute
@@ -98,7 +98,7 @@ def load_answering_predictor(
 
 
 def load_classifier_to_export(name: str, labels: LabelSet | None = None, *, base: str = "") -> Classifier:
-    """Load a predictor that can be exported: a trained model, or `zero-shot:BASE`; on the CPU, in float32.
+    """Load a predictor that can be exported: a trained model, or `zero-shot:BASE`; on the CPU, in float32, by PyTorch.
 
     Args:
         name: as for `load_predictor`.
@@ -115,7 +115,7 @@ def load_classifier_to_export(name: str, labels: LabelSet | None = None, *, base
         raise ModelFolderError(
             f"Cannot export {name}: a {kind} is not a single language model. Export a model folder, or zero-shot:BASE."
         )
-    predictor = load_answering_predictor(name, labels, base=base, compute=Compute("cpu", "float32"))
+    predictor = load_answering_predictor(name, labels, base=base, compute=Compute("cpu", "float32", PYTORCH))
     if not isinstance(predictor, Classifier):
         raise ModelFolderError(f"Cannot export {name}; export a model folder, or zero-shot:BASE.")
     return predictor
@@ -166,6 +166,6 @@ def _draw_row(rows: Sequence[Example], generator: np.random.Generator) -> Exampl
 
 
 def _check_baseline_compute(name: str, compute: Compute) -> None:
-    for option, value, default in (("--dtype", compute.dtype, "auto"), ("--engine", compute.engine, PYTORCH)):
+    for option, value, default in (("--dtype", compute.dtype, "auto"), ("--engine", compute.engine, AUTO_ENGINE)):
         if value != default:
             raise DataError(f"{name} is a baseline, to which {option} {value} does not apply; leave it out.")

@@ -9,8 +9,6 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
-import yaml
-
 from subjectwise.errors import RecipeError
 from subjectwise.types import JsonObject
 
@@ -193,6 +191,8 @@ class Recipe:
 
     def with_settings(self, assignments: Iterable[str]) -> Recipe:
         """Return a copy with `section.key=value` assignments applied; values are read as YAML."""
+        import yaml
+
         values = self._all_settings()
         for assignment in assignments:
             key, equals, text = assignment.partition("=")
@@ -222,6 +222,8 @@ def load_recipe(name: str | Path, assignments: Iterable[str] = ()) -> Recipe:
     Raises:
         RecipeError: an unknown recipe or key, or a value out of range.
     """
+    import yaml
+
     path = Path(name)
     if str(name) in shipped_recipes():
         text = (resources.files("subjectwise") / "recipes" / f"{name}.yaml").read_text(encoding="utf-8")

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import torch
 
 FloatArray = npt.NDArray[np.float64]
+Float32Array = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
 BoolArray = npt.NDArray[np.bool_]
 
@@ -27,26 +28,54 @@ Row = dict[str, Any]
 
 
 class Tokenizer(Protocol):
-    """The part of a transformers tokenizer that this package uses."""
+    """The part of a tokenizer that this package uses: of `models.tokenizer`, or of transformers in training."""
 
-    bos_token: str | None
-    bos_token_id: int | None
-    eos_token: str | None
-    eos_token_id: int | None
-    unk_token: str | None
     pad_token: str | None
-    pad_token_id: int | None
     chat_template: str | None
 
-    def __call__(self, text: str | Sequence[str], **options: Any) -> Mapping[str, Any]:
+    @property
+    def bos_token(self) -> str | None:
+        """The token at the beginning of a text."""
+        ...
+
+    @property
+    def bos_token_id(self) -> int | None:
+        """Its id."""
+        ...
+
+    @property
+    def eos_token(self) -> str | None:
+        """The token at the end of an answer."""
+        ...
+
+    @property
+    def eos_token_id(self) -> int | None:
+        """Its id."""
+        ...
+
+    @property
+    def unk_token(self) -> str | None:
+        """The token for what the vocabulary lacks."""
+        ...
+
+    @property
+    def pad_token_id(self) -> int | None:
+        """The id of the token that fills up rows."""
+        ...
+
+    def __call__(
+        self, text: str | Sequence[str], *, add_special_tokens: bool = True, verbose: bool = True
+    ) -> Mapping[str, Any]:
         """Tokenize one text, or several; `input_ids` has a list of ids per text."""
         ...
 
-    def apply_chat_template(self, conversation: Sequence[Mapping[str, str]], **options: Any) -> str:
-        """Render a conversation as one text."""
+    def apply_chat_template(
+        self, conversation: Sequence[Mapping[str, str]], *, tokenize: bool, **options: object
+    ) -> str:
+        """Render a conversation as one text (`tokenize=False`); `options` are variables of the template."""
         ...
 
-    def decode(self, token_ids: torch.Tensor, skip_special_tokens: bool = False) -> str:
+    def decode(self, token_ids: Sequence[int], skip_special_tokens: bool = False) -> str:
         """Return the text of the ids."""
         ...
 
@@ -54,7 +83,7 @@ class Tokenizer(Protocol):
         """Return the id of each token."""
         ...
 
-    def save_pretrained(self, save_directory: str | Path) -> Any:
+    def save_pretrained(self, save_directory: str | Path) -> object:
         """Write the tokenizer's files."""
         ...
 

@@ -63,7 +63,7 @@ def main() -> None:
     texts = [json.loads(line)["question"] for line in QUESTIONS.read_text(encoding="utf-8").splitlines()]
     config = read_config(model)
     plain = replace(config, prompt=replace(config.prompt, spelling="none"))
-    scorer = load_model(model, compute=Compute("cpu", "float32"), config=plain).scorer
+    scorer = load_model(model, compute=Compute("cpu", "float32", "pytorch"), config=plain).scorer
     own = apply_temperature(scorer.score(scorer.encode(list(map(Question, texts)))).log_probs, config.temperature)
     with tempfile.TemporaryDirectory() as parent:
         folder = Path(parent) / "exported"

@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from helpers.tiny_models import make_rows
-from subjectwise.engines.engine import Engine
+from subjectwise.engines.engine import PYTORCH, Engine
 from subjectwise.engines.label_trie import LabelTrie
+from subjectwise.engines.pytorch.engine import PyTorchEngine
 from subjectwise.engines.pytorch.plain_path import plain_log_probs
 from subjectwise.labels import MMLU_PRO_LABELS, LabelSet
 from subjectwise.models.base_model import load_base
@@ -31,10 +32,20 @@ LABEL_SETS = {
 class PromptedBase:
     """A base in float32 on the CPU, with the prompt and the trie of a label set."""
 
+    folder: Path
     model: LanguageModel
     prompt: Prompt
     trie: LabelTrie
     rows: list[list[int]]
+
+    def engine(self, name: str = PYTORCH, dtype: str = "float32") -> Engine:
+        """An engine around the base, with the prompt's prefix in its cache."""
+        if name == PYTORCH:
+            return PyTorchEngine(self.model, self.prompt.prefix_ids)
+        from subjectwise.engines.openvino.engine import OpenVINOEngine
+        from subjectwise.models.compiled_base import load_compiled_base
+
+        return OpenVINOEngine(load_compiled_base(str(self.folder), dtype=dtype).decoder, self.prompt.prefix_ids)
 
     def score(self, engine: Engine) -> LabelLogProbs:
         """The scores of the rows by an engine."""
@@ -52,4 +63,4 @@ def prompted_base(
     base = load_base(str(folder), device="cpu", dtype="float32")
     prompt = Prompt(base.tokenizer, labels, PromptSettings(style=style), described=described)
     rows = prompt.encode(QUESTIONS[:questions])
-    return PromptedBase(base.model, prompt, LabelTrie(prompt.label_ids, prompt.end_ids), rows)
+    return PromptedBase(folder, base.model, prompt, LabelTrie(prompt.label_ids, prompt.end_ids), rows)

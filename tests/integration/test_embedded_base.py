@@ -43,7 +43,7 @@ def test_the_shipped_folder_is_complete_and_small() -> None:
     config = read_config(MODEL)
     assert config.base.name == "embedded" and config.base.sha256 == EMBEDDED_SHA256
     assert len(config.labels) == 14
-    assert sum(file.stat().st_size for file in MODEL.iterdir()) <= 15 * 2**20
+    assert sum(file.stat().st_size for file in MODEL.iterdir()) <= 20 * 2**20
     assert (MODEL / "README.md").is_file()
     for name in ("subjectwise.json", "adapter_config.json"):
         assert '"/' not in (MODEL / name).read_text(), "a path of the machine that trained it"
@@ -62,9 +62,8 @@ def test_the_embedded_file_is_the_one() -> None:
 @needs_base
 def test_examples_of_the_model_card(classifier: Classifier) -> None:
     predictions = classifier.classify(list(CARD))
-    wrong = {item.question for item in predictions if item.label != CARD[item.question]}
-    assert wrong == {"How does cognitive bias affect decision making?"}  # a known limit; the README says so
-    assert all(item.score > 0.3 for item in predictions)
+    assert [item.label for item in predictions] == list(CARD.values())
+    assert all(item.score > 0.5 for item in predictions)
 
 
 @needs_base

@@ -19,6 +19,7 @@ from helpers.training import CPU, interrupted_at, label_batch, randomise_adapter
 from subjectwise.classifier import Classifier
 from subjectwise.data.split import open_split
 from subjectwise.engines.label_trie import LabelTrie
+from subjectwise.engines.pytorch.engine import PyTorchEngine
 from subjectwise.engines.pytorch.output_head import check_head
 from subjectwise.errors import BaseModelError
 from subjectwise.models.base_model import load_base
@@ -120,7 +121,7 @@ def test_gradients_are_those_of_the_rounded_base_and_stay_so_after_scoring(tiny_
         prompt = Prompt(base.tokenizer, data.labels, recipe.prompt)
         model = with_adapter(base, recipe)
         randomise_adapter(model)
-        scorer = LabelScorer(model, prompt)
+        scorer = LabelScorer(PyTorchEngine(model, prompt.prefix_ids), prompt)
         scores = scorer.score(scorer.encode([Question(text) for text in QUESTIONS]))
         views = [RowView(*divmod(key, 2)) for key in range(0, 24, 3)]
         batch = label_batch(data.examples("train"), prompt, LabelTrie(prompt.label_ids, prompt.end_ids), views=views)

@@ -64,6 +64,12 @@ def test_reasons_are_learned_and_answers_stay(
     assert plain.classify(question) == writing.classify(question)
     assert plain.weights_sha256 == writing.weights_sha256
     assert f"{SENTENCE_FOLDER}/{WEIGHTS_FILE}" in plan_upload(output, "someone/model").files
+    # The adapter writes, on both engines: its own words, which the base does not have.
+    explanation = plain.explain(question)
+    sentences = {classifier.write_sentence(explanation) for classifier in (plain, writing)}
+    on_pytorch = Classifier.from_pretrained(output, device="cpu", dtype="float32", engine="pytorch")
+    assert len(sentences) == 2 and on_pytorch.write_sentence(explanation) in sentences
+    assert all(sentence.startswith(f"This is {explanation.label} because") for sentence in sentences)
 
 
 def test_a_run_that_was_stopped_ends_with_the_same_adapter(

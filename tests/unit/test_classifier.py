@@ -273,11 +273,11 @@ def test_it_explains_what_it_answers(classifier: Classifier) -> None:
 
 
 def test_the_sentence_is_written_without_the_adapter(classifier: Classifier, tiny_base: Path) -> None:
+    from subjectwise.engines.pytorch.engine import PyTorchEngine
     from subjectwise.explain.sentence import SentenceWriter
     from subjectwise.models.base_model import load_base
 
     base = load_base(str(tiny_base), device="cpu", dtype="float32")
     explanation = classifier.explain("What does a judge do in court?", sentence=True)
-    assert (
-        SentenceWriter(base.model, base.tokenizer).write(explanation, list(classifier.labels)) == explanation.sentence
-    )
+    writer = SentenceWriter(PyTorchEngine(base.model, []), base.tokenizer)
+    assert writer.write(explanation, list(classifier.labels)) == explanation.sentence

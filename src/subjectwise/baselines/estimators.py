@@ -14,6 +14,7 @@ import numpy.typing as npt
 from subjectwise.errors import DataError
 from subjectwise.labels import LabelSet
 from subjectwise.types import FloatArray, IntArray
+from subjectwise.utils.optional_dependencies import require
 
 MAJORITY = "majority"
 TFIDF_SVM = "tfidf-svm"
@@ -41,6 +42,7 @@ def check_kind(kind: str, kinds: Sequence[str] = KINDS) -> None:
 
 def fit_estimator(kind: str, inputs: Inputs, truth: IntArray, seed: int) -> Estimator:
     """Fit a scikit-learn classifier of `kind`; `truth` must have every label."""
+    require("sklearn", "baselines")
     from sklearn.dummy import DummyClassifier
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.linear_model import LogisticRegression
@@ -83,7 +85,7 @@ def out_of_fold_scores(
     Raises:
         DataError: a label has too few groups for every fold to train on it.
     """
-    from sklearn.model_selection import StratifiedGroupKFold
+    StratifiedGroupKFold = require("sklearn.model_selection", "baselines").StratifiedGroupKFold
 
     def refuse(label: int) -> None:
         name = labels.names[label]

@@ -13,8 +13,6 @@ from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from subjectwise.bulk.score_rows import BulkCounts, InputRows, ScoredRow, in_whole_chunks, row_error
 from subjectwise.errors import OutputError
 from subjectwise.question_classifier import QuestionClassifier
@@ -45,6 +43,8 @@ class UnfinishedRun:
         Raises:
             OutputError: another run writes it, or the folder cannot be written.
         """
+        from filelock import FileLock, Timeout
+
         lock = FileLock(self._lock)
         with writing(self._output):
             self._output.parent.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ from typing import Any
 
 from subjectwise.errors import DataError, OutputError
 from subjectwise.types import Row
+from subjectwise.utils.optional_dependencies import require
 
 OUTPUT_FORMATS = (".jsonl", ".csv", ".parquet")
 CSV_ENCODINGS = ("utf-8", "utf-8-sig")
@@ -27,11 +28,14 @@ def check_output_format(output: Path, csv_encoding: str) -> None:
     Raises:
         OutputError: the extension is of another format.
         DataError: the encoding is not one of `CSV_ENCODINGS`.
+        SubjectwiseError: pyarrow is not installed, which parquet needs.
     """
     if output.suffix.lower() not in OUTPUT_FORMATS:
         raise OutputError(f"Cannot write {output}: unknown format. Use one of {', '.join(OUTPUT_FORMATS)}.")
     if csv_encoding not in CSV_ENCODINGS:
         raise DataError(f"Unknown CSV encoding {csv_encoding!r}; choose one of {', '.join(CSV_ENCODINGS)}.")
+    if output.suffix.lower() == ".parquet":
+        require("pyarrow.parquet", "parquet")
 
 
 def write_answers(
@@ -77,8 +81,7 @@ def _write_csv(answers: Answers, output: Path, header: Sequence[str], encoding: 
 
 def _write_parquet(answers: Answers, output: Path, header: Sequence[str], labels: Sequence[str]) -> None:
     """Write parquet with one type per column, which is text where the values have several."""
-    import pyarrow
-    import pyarrow.parquet
+    pyarrow, parquet = require("pyarrow", "parquet"), require("pyarrow.parquet", "parquet")
 
     names = _names(answers, header)
     types = dict.fromkeys(names, pyarrow.null())
@@ -93,7 +96,7 @@ def _write_parquet(answers: Answers, output: Path, header: Sequence[str], labels
     text = {name for name, kind in types.items() if kind is None}
     schema = pyarrow.schema([(name, pyarrow.string() if name in text else types[name]) for name in names])
     # 3) The rows.
-    with pyarrow.parquet.ParquetWriter(output, schema) as writer:
+    with parquet.ParquetWriter(output, schema) as writer:
         for rows in _chunks(answers):
             columns = [[_as_text(row.get(name)) if name in text else row.get(name) for row in rows] for name in names]
             arrays = [pyarrow.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
@@ -108,7 +111,7 @@ def _chunks(answers: Answers) -> Iterator[list[Row]]:
 
 def _common_type(known: Any, values: Sequence[object]) -> Any:
     """Return the parquet type of `values` and of those before, of the type `known`; None where only text fits all."""
-    import pyarrow
+    pyarrow = require("pyarrow", "parquet")
 
     if known is None:
         return None
@@ -122,7 +125,7 @@ def _common_type(known: Any, values: Sequence[object]) -> Any:
 
 def _has_fields(kind: Any) -> bool:
     """Return whether parquet can store the type: it has no struct without fields."""
-    import pyarrow
+    pyarrow = require("pyarrow", "parquet")
 
     if pyarrow.types.is_struct(kind):
         return kind.num_fields > 0 and all(_has_fields(kind.field(index).type) for index in range(kind.num_fields))
@@ -130,7 +133,7 @@ def _has_fields(kind: Any) -> bool:
 
 
 def _fits(rows: Sequence[Row], name: str, kind: Any) -> bool:
-    import pyarrow
+    pyarrow = require("pyarrow", "parquet")
 
     try:
         return kind is not None and pyarrow.array([row.get(name) for row in rows], kind) is not None
@@ -140,7 +143,7 @@ def _fits(rows: Sequence[Row], name: str, kind: Any) -> bool:
 
 def _empty_types(names: Sequence[str], labels: Sequence[str]) -> dict[str, Any]:
     """Return the types of the columns of answers where there is none; text for those of the input."""
-    import pyarrow
+    pyarrow = require("pyarrow", "parquet")
 
     number = pyarrow.float64()
     known = {

@@ -16,6 +16,14 @@ def average(
     data: Annotated[Path, typer.Option(help="The split folder they were trained on; its validation rows calibrate.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Model folder to write; it must not exist yet.")],
     rank: Annotated[int, typer.Option(min=0, help="Rank of the new adapter; 0 for the largest of the given.")] = 0,
+    other_rows: Annotated[
+        bool,
+        typer.Option(
+            "--other-rows",
+            help="Allow models of another split, such as the one that training started from. None may have been "
+            "trained on the validation rows.",
+        ),
+    ] = False,
     device: Device = "auto",
     dtype: Dtype = "auto",
     as_json: AsJson = False,
@@ -26,9 +34,10 @@ def average(
     """
     from subjectwise.data.split import open_split
     from subjectwise.models.devices import Compute
-    from subjectwise.training.average import average as run
+    from subjectwise.utils.optional_dependencies import require
 
-    config = run(models, open_split(data), output, rank=rank, compute=Compute(device, dtype))
+    run = require("subjectwise.training.average", "train").average
+    config = run(models, open_split(data), output, rank=rank, other_rows=other_rows, compute=Compute(device, dtype))
     measured = config.results["validation"]
     if as_json:
         typer.echo(json.dumps({"folder": str(output), "temperature": config.temperature, **measured}))

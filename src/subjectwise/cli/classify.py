@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -30,6 +31,10 @@ from subjectwise.cli.options import (
 )
 from subjectwise.cli.output import json_text, prediction_json, prediction_text, print_counts, print_explanation
 
+if TYPE_CHECKING:
+    from subjectwise.question_classifier import QuestionClassifier
+    from subjectwise.records import Decision, Question
+
 
 def classify(
     questions: Annotated[list[str] | None, typer.Argument(help="One question or more, each in quotes.")] = None,
@@ -51,7 +56,10 @@ def classify(
     ] = 0.0,
     min_accuracy: Annotated[
         str,
-        typer.Option(help="Abstain below the confidence that reached this accuracy on validation rows: 0.95 or 0.99."),
+        typer.Option(
+            help="Abstain below the confidence whose answers are right this often (0.95 or 0.99) on new questions like "
+            "the validation rows."
+        ),
     ] = "",
     min_in_scope: Annotated[
         str,
@@ -92,7 +100,7 @@ def classify(
     ray_gpus: Annotated[float, typer.Option(min=0, help="Of each worker; 0.25 for a quarter.")] = 0.0,
     device: Device = "auto",
     dtype: Dtype = "auto",
-    engine: Engine = "pytorch",
+    engine: Engine = "auto",
     as_json: AsJsonLines = False,
 ) -> None:
     """Name the subject of questions, with calibrated probabilities.
@@ -108,16 +116,9 @@ def classify(
 
     A folder, on a cluster: `subjectwise classify --ray HOST:6379 --ray-workers 8 --input questions --output answers`
     """
-    from subjectwise.bulk.classify_files import check_request, classify_file, classify_rows
-    from subjectwise.bulk.ray_workers import RayWorkers, WorkerModel
-    from subjectwise.bulk.score_rows import BulkCounts, BulkOptions
-    from subjectwise.bulk.unfinished_run import model_identity
-    from subjectwise.data.csv_rows import read_delimiter
     from subjectwise.errors import QuestionError, SubjectwiseError
-    from subjectwise.labels import LabelSet
     from subjectwise.models.devices import Compute
     from subjectwise.records import Decision
-    from subjectwise.utils.progress import progress_bar
 
     compute = Compute(device, dtype, engine)
     # 1) Refuse what cannot be done, before the model is loaded for it.
@@ -132,43 +133,48 @@ def classify(
         raise SubjectwiseError("--prior-correction needs --input; a single question has no mix of subjects.")
     if min_confidence and min_accuracy:
         raise SubjectwiseError("Give --min-confidence or --min-accuracy, not both.")
+    if ray and not (input_file and output):
+        raise SubjectwiseError("--ray needs --input FOLDER and --output FOLDER.")
     in_scope = read_min_in_scope(min_in_scope)
+
+    def load() -> tuple[QuestionClassifier, Decision]:
+        classifier = load_classifier(model, labels, base, compute)
+        minimum = confidence_for_accuracy(classifier, min_accuracy) if min_accuracy else min_confidence
+        least = own_min_in_scope(classifier) if in_scope is None else in_scope
+        return classifier, Decision(minimum, multi_label, least)
+
+    # 2) Questions of the command line, which do not wait for the import of what reads and writes files.
+    if asked:
+        _answer(*load(), asked, top_k, explain=explain, as_json=as_json)
+        return
+    from subjectwise.bulk.classify_files import check_request, classify_file, classify_rows
+    from subjectwise.bulk.score_rows import BulkCounts, BulkOptions
+    from subjectwise.bulk.unfinished_run import model_identity
+    from subjectwise.data.csv_rows import read_delimiter
+    from subjectwise.utils.progress import progress_bar
+
     path = Path(input_file)
     options = BulkOptions(
         question_column, options_column, read_delimiter(delimiter), with_options,
         prior_correction=prior_correction, keep_going=keep_going, explain=explain,
     )  # fmt: skip
+    # 3) Files on a cluster.
     if ray:
-        if not input_file or not output:
-            raise SubjectwiseError("--ray needs --input FOLDER and --output FOLDER.")
+        from subjectwise.bulk.ray_workers import RayWorkers, WorkerModel
+        from subjectwise.labels import LabelSet
+
         chosen = Decision(min_confidence, multi_label, in_scope or 0.0)
         if min_accuracy or in_scope is None:
-            known = load_classifier(model, labels, base, compute)
-            minimum = confidence_for_accuracy(known, min_accuracy) if min_accuracy else min_confidence
-            chosen = Decision(minimum, multi_label, own_min_in_scope(known) if in_scope is None else in_scope)
+            _, chosen = load()
         classify_by_ray(
             input_file, output, WorkerModel(model, LabelSet.from_yaml(labels) if labels else None, base, compute),
             replace(options, decision=chosen), RayWorkers(ray_workers, ray_cpus, ray_gpus), ray, csv_encoding, as_json,
         )  # fmt: skip
         return
+    # 4) The rows of a file, on the screen.
     target = Path(output) if output else None
-    rows = check_request(path, target, options, csv_encoding) if input_file else None
-    # 2) Answer on the screen.
-    classifier = load_classifier(model, labels, base, compute)
-    minimum = confidence_for_accuracy(classifier, min_accuracy) if min_accuracy else min_confidence
-    in_scope = own_min_in_scope(classifier) if in_scope is None else in_scope
-    decision = Decision(minimum, multi_label, in_scope)
-    if asked:
-        for question, prediction in zip(asked, classifier.classify(asked, decision=decision), strict=True):
-            explanation = classifier.explain(question) if explain else None
-            if as_json:
-                reason = {"explanation": explanation.to_dict()} if explanation else {}
-                typer.echo(json.dumps(prediction_json(prediction, top_k) | reason))
-            else:
-                typer.echo(prediction_text(prediction, top_k, classifier.min_in_scope))
-                if explanation:
-                    print_explanation(explanation)
-        return
+    rows = check_request(path, target, options, csv_encoding)
+    classifier, decision = load()
     options = replace(options, with_options=with_options or classifier.reads_options, decision=decision)
     counts = BulkCounts()
     if target is None:
@@ -177,7 +183,7 @@ def classify(
             sys.stdout.flush()
         print_counts(counts)
         return
-    # 3) Or into a file.
+    # 5) Or into a file.
     with progress_bar("Classifying", rows, "questions") as bar:
         counts = classify_file(
             classifier, path, target, options, csv_encoding=csv_encoding,
@@ -186,3 +192,24 @@ def classify(
     result = {"output": output, "rows": counts.rows}
     print_counts(counts)
     typer.echo(json.dumps(result) if as_json else f"{counts.rows:,} questions classified in {output}")
+
+
+def _answer(
+    classifier: QuestionClassifier,
+    decision: Decision,
+    questions: Sequence[Question],
+    top_k: int,
+    *,
+    explain: bool,
+    as_json: bool,
+) -> None:
+    """Print the answers to some questions."""
+    for question, prediction in zip(questions, classifier.classify(questions, decision=decision), strict=True):
+        explanation = classifier.explain(question) if explain else None
+        if as_json:
+            reason = {"explanation": explanation.to_dict()} if explanation else {}
+            typer.echo(json.dumps(prediction_json(prediction, top_k) | reason))
+        else:
+            typer.echo(prediction_text(prediction, top_k, classifier.min_in_scope))
+            if explanation:
+                print_explanation(explanation)

@@ -46,7 +46,7 @@ def evaluate(
     base: BaseName = "",
     device: Device = "auto",
     dtype: Dtype = "auto",
-    engine: Engine = "pytorch",
+    engine: Engine = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Measure accuracy, macro-F1, NLL and Brier score with 95 % intervals, and the calibration error with its bound.

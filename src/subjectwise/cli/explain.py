@@ -24,7 +24,7 @@ def explain(
     ] = 16,
     device: Device = "auto",
     dtype: Dtype = "auto",
-    engine: Engine = "pytorch",
+    engine: Engine = "auto",
     as_json: AsJsonLines = False,
 ) -> None:
     """Show why a question has its subject: the words that changed the answer, and a sentence.

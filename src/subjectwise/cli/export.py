@@ -31,6 +31,9 @@ def export(
     """
     from subjectwise.labels import LabelSet
     from subjectwise.predictors import load_classifier_to_export
+    from subjectwise.utils.optional_dependencies import require
+
+    require("torch", "export")
     from subjectwise.publish.export import check_export
 
     check_export(folder, to, dtype)

@@ -23,7 +23,7 @@ def mcp(
     api_key_file: ApiKeyFile = None,
     device: Device = "auto",
     dtype: Dtype = "auto",
-    engine: Engine = "pytorch",
+    engine: Engine = "auto",
 ) -> None:
     """Offer the tools classify_text and list_categories over the Model Context Protocol.
 

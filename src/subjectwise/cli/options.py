@@ -23,7 +23,7 @@ OptionsColumn = Annotated[str, typer.Option(help="Column of the answer options, 
 Delimiter = Annotated[str, typer.Option(help="Between the cells of CSV: one character, or \\t for a tab. [default: ,]")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:0 or mps.")]
 Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
-Engine = Annotated[str, typer.Option(help="pytorch, or openvino: faster on a CPU, slower to start.")]
+Engine = Annotated[str, typer.Option(help="auto, openvino (for CPUs) or pytorch; auto is openvino where it can.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 AsJsonLines = Annotated[bool, typer.Option("--json", help="Print one JSON object per question.")]
 

@@ -59,7 +59,7 @@ def serve(
     quiet: Annotated[bool, typer.Option("--quiet", help="Log no line per request.")] = False,
     device: Device = "auto",
     dtype: Dtype = "auto",
-    engine: Engine = "pytorch",
+    engine: Engine = "auto",
 ) -> None:
     """Answer over HTTP. SIGHUP loads the model again; SIGTERM answers what was accepted and stops.
 

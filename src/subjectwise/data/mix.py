@@ -23,6 +23,7 @@ from subjectwise.errors import DataError, RecipeError
 from subjectwise.recipe import build_settings
 from subjectwise.records import OUT_OF_SCOPE, Example
 from subjectwise.types import JsonObject, Row
+from subjectwise.utils.optional_dependencies import require
 
 FOLDS = 10  # of the rows of a kind one fold tests and one validates
 
@@ -212,7 +213,7 @@ def _fair_labels(path: Path) -> dict[str, list[str]]:
 
 def _draw_splits(name: str, part: _KindRows, seed: int) -> None:
     """Draw the splits that are not given: one fold of ten validates, and one tests unless test rows are given."""
-    from sklearn.model_selection import StratifiedGroupKFold
+    StratifiedGroupKFold = require("sklearn.model_selection", "train").StratifiedGroupKFold
 
     rows = [i for i, split in enumerate(part.splits) if not split]
     if not rows:

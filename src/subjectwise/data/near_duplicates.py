@@ -44,8 +44,8 @@ def near_duplicate_groups(
         SubjectwiseError: datasketch is not installed; the message has the command that installs it.
     """
     datasketch = require("datasketch", "train")
-    from scipy.sparse import coo_matrix
-    from scipy.sparse.csgraph import connected_components
+    coo_matrix = require("scipy.sparse", "train").coo_matrix
+    connected_components = require("scipy.sparse.csgraph", "train").connected_components
 
     folded = [fold_text(text) for text in texts]
     unique, first = np.unique(np.array(folded, dtype=object), return_inverse=True)

@@ -13,6 +13,7 @@ import numpy as np
 from subjectwise.data.near_duplicates import near_duplicate_groups
 from subjectwise.errors import DataError
 from subjectwise.records import Example
+from subjectwise.utils.optional_dependencies import require
 
 REFERENCE_ROWS_PER_LABEL = 142
 MMLU_PRO_SEED = 42  # of the dealt list in mmlu_pro_sources.json
@@ -42,7 +43,7 @@ def reference(examples: Sequence[Example], seed: int) -> Split:
 
     Follows its script: rows ordered by label, then id; `train_test_split` twice. Near-duplicates are not kept together.
     """
-    from sklearn.model_selection import train_test_split
+    train_test_split = require("sklearn.model_selection", "train").train_test_split
 
     _check_labels(examples, 5)
 
@@ -62,7 +63,7 @@ def reference(examples: Sequence[Example], seed: int) -> Split:
 
 def grouped(examples: Sequence[Example], seed: int) -> Split:
     """Split all rows 60/20/20, stratified by label; near-duplicates stay on one side."""
-    from sklearn.model_selection import StratifiedGroupKFold
+    StratifiedGroupKFold = require("sklearn.model_selection", "train").StratifiedGroupKFold
 
     _check_labels(examples, 5)
     labels = [example.label for example in examples]

@@ -16,6 +16,7 @@ from subjectwise.labels import LabelSet
 from subjectwise.records import OUT_OF_SCOPE, Example, Question
 from subjectwise.types import JsonObject
 from subjectwise.utils.atomic_files import new_folder, read_json, write_json
+from subjectwise.utils.optional_dependencies import require
 
 MANIFEST = "manifest.json"
 SCHEMA_VERSION = 1
@@ -47,8 +48,7 @@ class SplitFolder:
 
     def examples(self, split: str) -> list[Example]:
         """Return the rows of one split, in file order; raise DataError when the file does not match the manifest."""
-        import pyarrow
-        import pyarrow.parquet
+        pyarrow, parquet = require("pyarrow", "parquet"), require("pyarrow.parquet", "parquet")
 
         if split not in SPLIT_NAMES:
             raise DataError(f"Unknown split {split!r}; choose one of {', '.join(SPLIT_NAMES)}.")
@@ -56,7 +56,7 @@ class SplitFolder:
         if not path.is_file():
             raise DataError(f"{path} is missing; write the folder again with 'subjectwise data split'.")
         try:
-            rows = pyarrow.parquet.read_table(path).to_pylist()
+            rows = parquet.read_table(path).to_pylist()
             examples = [
                 Example(
                     row["row_id"],
@@ -111,8 +111,7 @@ def write_split(
         DataError: a label has no training rows.
         OutputError: `path` exists or cannot be written.
     """
-    import pyarrow
-    import pyarrow.parquet
+    pyarrow, parquet = require("pyarrow", "parquet"), require("pyarrow.parquet", "parquet")
 
     parts = {name: [examples[position] for position in getattr(split, name)] for name in SPLIT_NAMES}
     out_of_scope = {name for name, kind in (kinds or {}).items() if kind["out_of_scope"]}
@@ -170,7 +169,7 @@ def write_split(
                 ],
                 schema=schema,
             )
-            pyarrow.parquet.write_table(table, folder / f"{name}.parquet")
+            parquet.write_table(table, folder / f"{name}.parquet")
         write_json(folder / MANIFEST, manifest)
     return open_split(path)
 

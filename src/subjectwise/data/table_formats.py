@@ -21,6 +21,7 @@ from subjectwise.data.csv_rows import NOT_UTF8, check_column_names, has_undecoda
 from subjectwise.errors import DataError
 from subjectwise.types import Row
 from subjectwise.utils.clean_text import replace_surrogates
+from subjectwise.utils.optional_dependencies import require
 
 DATA_FORMATS = (".parquet", ".jsonl", ".csv")
 TEXT_FORMATS = (".txt", *DATA_FORMATS)
@@ -229,11 +230,10 @@ def _open_csv(location: str, lines: Iterator[str], delimiter: str) -> Table:
 
 
 def _open_parquet(path: Path) -> Table:
-    import pyarrow
-    import pyarrow.parquet
+    pyarrow, parquet = require("pyarrow", "parquet"), require("pyarrow.parquet", "parquet")
 
     try:
-        file = pyarrow.parquet.ParquetFile(path)
+        file = parquet.ParquetFile(path)
     except (pyarrow.ArrowException, OSError) as error:
         raise _unreadable_parquet(path, error) from error
 

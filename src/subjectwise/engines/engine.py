@@ -1,22 +1,32 @@
-"""What scoring asks of an engine, and the engines by name."""
+"""What scoring asks of an engine, and the names of the engines."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
+from subjectwise.engines.generation import Generator
 from subjectwise.engines.label_trie import TokenTree
-from subjectwise.errors import BaseModelError
-from subjectwise.types import FloatArray, LanguageModel
-
-if TYPE_CHECKING:
-    import torch
+from subjectwise.types import FloatArray
 
 PYTORCH, OPENVINO = ENGINES = ("pytorch", "openvino")
 
+# OpenVINO on a CPU for the families that it knows, else PyTorch.
+AUTO_ENGINE = "auto"
 
-class Engine(Protocol):
+
+class Engine(Generator, Protocol):
     """A loaded model that answers one question: how likely are these tokens after these rows?"""
+
+    @property
+    def device(self) -> str:
+        """The kind of device that computes, such as `cpu`."""
+        ...
+
+    @property
+    def precision(self) -> str:
+        """What it computes in, such as `float32`."""
+        ...
 
     @property
     def tokens_per_batch(self) -> int:
@@ -36,33 +46,3 @@ class Engine(Protocol):
             An array [rows, wanted[i]] for each i in 0 … len(tree.ids).
         """
         ...
-
-
-def make_engine(
-    name: str, model: LanguageModel, prefix_ids: Sequence[int], precision: torch.dtype | None = None
-) -> Engine:
-    """Build the engine of that name around a loaded model.
-
-    Args:
-        name: one of `ENGINES`.
-        model: a causal language model.
-        prefix_ids: the prompt's prefix, which it reads once.
-        precision: what OpenVINO computes in, where it is not that of the model.
-
-    Raises:
-        BaseModelError: an unknown engine, or one that is not installed or cannot run such a model.
-    """
-    if name == OPENVINO:
-        from subjectwise.engines.openvino.engine import OpenVINOEngine
-
-        return OpenVINOEngine(model, prefix_ids, precision or model.dtype)
-    if name != PYTORCH:
-        raise BaseModelError(f"Unknown engine {name!r}; choose one of {', '.join(ENGINES)}.")
-    from subjectwise.engines.pytorch.engine import PyTorchEngine
-
-    return PyTorchEngine(model, prefix_ids)
-
-
-def loading_dtype(engine: str, dtype: str) -> str:
-    """Return the precision to load a base in for an engine that computes in `dtype`: OpenVINO rounds by itself."""
-    return "float32" if engine == OPENVINO else dtype

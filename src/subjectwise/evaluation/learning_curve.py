@@ -136,7 +136,7 @@ def _opened(output: Path, curve: LearningCurve) -> LearningCurve:
 
 def draw_rows(train: Sequence[Example], size: int, seed: int) -> list[Example]:
     """Return `size` rows drawn with the seed, each label by its share and with at least one row."""
-    from sklearn.model_selection import train_test_split
+    train_test_split = require("sklearn.model_selection", "train").train_test_split
 
     if size == len(train):
         return list(train)

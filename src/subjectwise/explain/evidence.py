@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from subjectwise.explain.stop_words import ENGLISH_STOP_WORDS
 from subjectwise.records import EXPLANATION_ROUNDS, Evidence, Explanation, Question
 from subjectwise.types import FloatArray
 
@@ -117,8 +118,6 @@ def hide(text: str, spans: Sequence[tuple[int, int]]) -> str:
 
 def _content_words(text: str) -> list[tuple[int, int]]:
     """Return the spans of the words of `text` without stop words; of all words where there are no others."""
-    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
-
     words = [match.span() for match in _WORD.finditer(text)]
     content = [(start, end) for start, end in words if text[start:end].lower() not in ENGLISH_STOP_WORDS]
     return content or words

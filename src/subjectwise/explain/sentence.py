@@ -1,4 +1,4 @@
-"""The reason in a sentence, "This is physics because ...", written by the base model without its adapter.
+"""The reason in a sentence, "This is physics because ...", written by the base, or by an adapter trained for it.
 
 It is the model's guess at a reason, not a trace of the decision: the evidence is that.
 """
@@ -7,97 +7,60 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
-
+from subjectwise.engines.generation import Generator, continue_greedily
+from subjectwise.explain.sentence_prompt import base_prompt, sentence_start, telling_words, trained_prompt
 from subjectwise.labels import fold_label
 from subjectwise.records import Explanation
-from subjectwise.types import LanguageModel, Tokenizer
+from subjectwise.types import Tokenizer
 
 MAX_TOKENS = 40
-
-# Characters of a question in the prompt.
-_MOST_CHARACTERS = 600
-
-# Evidence of more words than these is a run, too long to name.
-_MOST_WORDS = 3
 
 # What may follow a full stop: nothing, a space, or the markup with which a model begins something else.
 _AFTER_A_SENTENCE = ("", *" *#<[|")
 
-_SHOTS = (
-    (
-        "How do neurons transmit signals?",
-        "biology",
-        "neurons, signals",
-        "neurons are cells, and how they pass on signals is part of how a living body works.",
-    ),
-    (
-        "What does a tenant owe when the lease ends early?",
-        "law",
-        "tenant, lease",
-        "a lease is a contract, and it asks what a tenant is bound to under it.",
-    ),
-    (
-        "My parcel says delivered but nothing came",
-        "delivery",
-        "parcel, delivered",
-        "the parcel was sent and has not arrived where it should.",
-    ),
-)
-
 
 class SentenceWriter:
-    """Writes the sentence with a causal language model and its tokenizer. Greedy, so that it is the same each time."""
+    """Writes the sentence with a language model. Greedy, so that it is the same each time.
 
-    def __init__(self, model: LanguageModel, tokenizer: Tokenizer) -> None:
-        self._model: LanguageModel = model.eval()
-        self._tokenizer = tokenizer
+    Args:
+        generator: the base, or the base with an adapter that was trained to write sentences.
+        tokenizer: of the base.
+        trained: whether it has that adapter, which reads no examples.
+    """
+
+    def __init__(self, generator: Generator, tokenizer: Tokenizer, trained: bool = False) -> None:
+        self._generator, self._tokenizer = generator, tokenizer
+        self._prompt = trained_prompt if trained else base_prompt
 
     def write(self, explanation: Explanation, labels: Sequence[str]) -> str:
         """Write one sentence for `explanation` that names none of the other `labels`.
 
         Where the model writes nothing of use, or names another label all the same, the sentence lists the evidence.
         """
-        words = [item.text for item in explanation.strongest(8) if len(item.text.split()) <= _MOST_WORDS][:3]
-        start = f"This is {explanation.label} because"
+        words = telling_words(explanation)
+        start = sentence_start(explanation.label)
         others = [label for label in labels if label != explanation.label]
-        reason = _first_sentence(self._continue(_prompt(explanation, words) + start, others))
+        reason = _first_sentence(self._continue(self._prompt(explanation, words) + start, others))
         if len(reason.split()) < 3 or _names_any(reason, others, explanation.label):
             return f"{start} of {_listed(words)}."
         return f"{start} {reason}"
 
     def _continue(self, prompt: str, forbidden: Sequence[str]) -> str:
         spellings = {f"{space}{name}" for label in forbidden for name in (label, label.capitalize()) for space in " ("}
-        banned = self._tokenizer(sorted(spellings), add_special_tokens=False)["input_ids"]
-        ids = torch.tensor([self._tokenizer(prompt)["input_ids"]], device=self._model.device)  # [1, prompt]
-        with torch.inference_mode():
-            generated = self._model.generate(
-                input_ids=ids,
-                attention_mask=torch.ones_like(ids),
-                max_new_tokens=MAX_TOKENS,
-                do_sample=False,
-                no_repeat_ngram_size=4,  # small models repeat themselves
-                bad_words_ids=[ids for ids in banned if ids] or None,
-                stop_strings=["\n"],
-                tokenizer=self._tokenizer,
-                pad_token_id=self._tokenizer.pad_token_id,
-            )
-        written: str = self._tokenizer.decode(generated[0, ids.shape[1] :], skip_special_tokens=True)
-        return written
+        banned = self._tokenizer(sorted(spellings), add_special_tokens=False)["input_ids"] if spellings else []
 
+        def stop(written: list[int]) -> bool:
+            return written[-1] == self._tokenizer.eos_token_id or "\n" in self._tokenizer.decode(written)
 
-def _prompt(explanation: Explanation, words: Sequence[str]) -> str:
-    shots = [
-        _shot(question, label, hints) + f"This is {label} because {why}\n" for question, label, hints, why in _SHOTS
-    ]
-    question = " ".join(explanation.question.split())
-    if len(question) > _MOST_CHARACTERS:
-        question = question[: _MOST_CHARACTERS // 2] + " ... " + question[-_MOST_CHARACTERS // 2 :]
-    return "\n".join([*shots, _shot(question, explanation.label, ", ".join(words))])
-
-
-def _shot(question: str, label: str, words: str) -> str:
-    return f"Question: {question}\nSubject: {label}\nTelling words: {words}\nReason: "
+        written = continue_greedily(
+            self._generator,
+            self._tokenizer(prompt)["input_ids"],
+            MAX_TOKENS,
+            stop,
+            banned=[ids for ids in banned if ids],
+            no_repeat=4,  # small models repeat themselves
+        )
+        return self._tokenizer.decode(written, skip_special_tokens=True)
 
 
 def _first_sentence(text: str) -> str:

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from subjectwise.errors import BaseModelError, OutputError
-from subjectwise.models.gguf import EMBEDDED, EMBEDDED_NAME, cache_folder
+from subjectwise.models.gguf import EMBEDDED, EMBEDDED_NAME
 from subjectwise.utils.atomic_files import new_file
+from subjectwise.utils.cache_folder import cache_folder
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Base models by name: a Hub name, a folder, a GGUF file or the embedded default.
+"""Base models in PyTorch, by name: a Hub name, a folder, a GGUF file or the embedded default.
 
 Loads safetensors and GGUF only; no pickle, no remote code. Knows no prompts, and of labels their names alone.
 """
@@ -18,11 +18,11 @@ import torch
 
 from subjectwise.engines.pytorch.onednn import limit_caches
 from subjectwise.errors import BaseModelError
+from subjectwise.models.base_files import local_base
 from subjectwise.models.base_info import BaseInfo
 from subjectwise.models.devices import choose_device, choose_dtype
-from subjectwise.models.gguf import EMBEDDED, EMBEDDED_SHA256, converted_gguf, embedded_file
+from subjectwise.models.gguf import EMBEDDED, converted_gguf
 from subjectwise.types import LanguageModel, Tokenizer
-from subjectwise.utils.atomic_files import files_sha256
 
 DOCUMENTED_BASE = "Qwen/Qwen3-0.6B"
 
@@ -166,23 +166,10 @@ def _read_config(name: str, labels: Sequence[str], options: dict[str, Any]) -> A
 
 def _local_folder(name: str) -> tuple[Path | None, str]:
     """Return the folder to load `name` from and the hash of its weights; None and "" for a Hub name."""
-    if name == EMBEDDED:
-        return converted_gguf(embedded_file(), EMBEDDED_SHA256)
-    path = Path(name)
-    if path.suffix.lower() == ".gguf":
-        if not path.is_file():
-            raise BaseModelError(f"Unknown file {name}; give an existing GGUF file.")
-        return converted_gguf(path)
-    if path.is_dir():
-        weights = sorted(path.glob("*.safetensors"))
-        if not weights:
-            pickles = [file.name for file in (*path.glob("*.bin"), *path.glob("*.pt"), *path.glob("*.pkl"))]
-            content = f"only {pickles[0]}, a pickle, which is not loaded" if pickles else "no weights"
-            raise BaseModelError(f"The folder {name} has {content}; a base needs *.safetensors.")
-        return path, files_sha256(weights)
-    if name.startswith((".", "/", "~")) or name.count("/") > 1:
-        raise BaseModelError(f"Unknown folder {name}; give an existing folder, or a name on the Hub.")
-    return None, ""
+    files = local_base(name)
+    if files is None:
+        return None, ""
+    return files.path if files.path.is_dir() else converted_gguf(files.path)[0], files.sha256
 
 
 def _load_folder(name: str, with_head: bool, options: dict[str, Any]) -> tuple[Any, Any, tuple[str, ...]]:

@@ -113,6 +113,11 @@ class HeadScorer:
         """The labels, in the order of the columns."""
         return self._labels
 
+    @property
+    def runs_on(self) -> tuple[str, str]:
+        """The kind of device that computes and the precision."""
+        return self.model.device.type, str(self._precision).removeprefix("torch.")
+
     def logits(self, rows: Sequence[Sequence[int]]) -> Tensor:
         """Return float32 logits of the labels, [rows, labels]. Gradients flow where they are enabled."""
         inner = unwrapped(self.model)

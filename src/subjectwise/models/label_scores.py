@@ -10,15 +10,14 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import torch
 
-from subjectwise.engines.engine import PYTORCH, Engine, make_engine
+from subjectwise.engines.engine import Engine
 from subjectwise.engines.label_trie import LabelTrie
 from subjectwise.engines.token_budget import token_batches
 from subjectwise.labels import LabelSet
 from subjectwise.records import EncodedQuestion, Question
 from subjectwise.text.prompt import Prompt
-from subjectwise.types import FloatArray, LanguageModel, Progress
+from subjectwise.types import FloatArray, Progress
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,11 @@ class Scorer(Protocol):
         """The labels, in the order of the columns."""
         ...
 
+    @property
+    def runs_on(self) -> tuple[str, str]:
+        """The kind of device that computes and the precision, such as `cpu` and `float32`."""
+        ...
+
     def encode(self, questions: Sequence[Question]) -> list[EncodedQuestion]:
         """Return the token ids of each question, without those that all questions share."""
         ...
@@ -58,23 +62,24 @@ class LabelScorer:
     """Scores each label as the continuation of the prompt.
 
     Args:
-        model: a causal language model.
+        engine: with the prompt's prefix in its cache.
         prompt: of the model's tokenizer and labels.
-        engine: as `make_engine`.
-        precision: what OpenVINO computes in, where it is not that of the model.
     """
 
-    def __init__(
-        self, model: LanguageModel, prompt: Prompt, engine: str = PYTORCH, precision: torch.dtype | None = None
-    ) -> None:
+    def __init__(self, engine: Engine, prompt: Prompt) -> None:
         self.prompt = prompt
         self.trie = LabelTrie(prompt.answer_ids, prompt.end_ids)
-        self.engine = make_engine(engine, model, prompt.prefix_ids, precision)
+        self.engine = engine
 
     @property
     def labels(self) -> LabelSet:
         """The labels, in the order of the columns."""
         return self.prompt.labels
+
+    @property
+    def runs_on(self) -> tuple[str, str]:
+        """The kind of device that computes and the precision."""
+        return self.engine.device, self.engine.precision
 
     def encode(self, questions: Sequence[Question]) -> list[EncodedQuestion]:
         """Return the row ids of each question."""

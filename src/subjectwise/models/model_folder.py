@@ -8,25 +8,25 @@ than an adapter was trained, or less, the folder has the whole model as transfor
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from subjectwise.engines.engine import PYTORCH, loading_dtype
-from subjectwise.engines.pytorch.output_head import check_head
+from subjectwise.engines.engine import AUTO_ENGINE, OPENVINO, PYTORCH, Engine
 from subjectwise.errors import ModelFolderError
+from subjectwise.models.base_files import BaseFiles
 from subjectwise.models.base_info import BaseInfo, locate_base, remember_base
-from subjectwise.models.base_model import Base, load_base
-from subjectwise.models.classification_head import HeadScorer, head_weights, prepare_head
-from subjectwise.models.devices import AUTO, Compute, choose_dtype
-from subjectwise.models.label_scores import LabelScorer
+from subjectwise.models.compiled_base import base_tokenizer, load_compiled_base, read_base_info
+from subjectwise.models.devices import AUTO, Compute
+from subjectwise.models.engine_choice import choose_engine
+from subjectwise.models.label_scores import LabelScorer, Scorer
 from subjectwise.models.lora import CONFIG_FILE as ADAPTER_CONFIG
 from subjectwise.models.lora import WEIGHTS_FILE as ADAPTER_WEIGHTS
 from subjectwise.models.lora import merge_adapter
 from subjectwise.models.model_config import WHOLE_WEIGHTS_FILE, ModelConfig, read_config, write_config
+from subjectwise.models.tokenizer import read_tokenizer
 from subjectwise.text.prompt import Prompt
 from subjectwise.types import LanguageModel, Tokenizer
 from subjectwise.utils.atomic_files import read_json, write_json
@@ -54,7 +54,7 @@ class LoadedModel:
         warning: one sentence where the model is not quite what it was trained as; else empty.
     """
 
-    scorer: LabelScorer | HeadScorer
+    scorer: Scorer
     config: ModelConfig
     base: BaseInfo
     warning: str = ""
@@ -96,6 +96,7 @@ def save_model(folder: Path, model: LanguageModel, tokenizer: Tokenizer, config:
 
 def save_adapter(folder: Path, model: LanguageModel, config: ModelConfig) -> None:
     """Write an adapter to the base of `config` into an existing `folder`, as PEFT 0.17.1 reads it."""
+    import torch
     from peft.utils import get_peft_model_state_dict
     from safetensors.torch import save_file
 
@@ -155,58 +156,117 @@ def load_model(
         BaseModelError: the base cannot be loaded.
     """
     config = config or read_config(folder)
-    labels = config.labels.names if config.head.used else ()
-    device, dtype = compute.device, compute.dtype
-    if config.head.used and compute.engine != PYTORCH:
-        raise ModelFolderError(f"{folder} has a classification head, which needs --engine {PYTORCH}.")
+    if config.head.used:
+        if compute.engine not in (AUTO_ENGINE, PYTORCH):
+            raise ModelFolderError(f"{folder} has a classification head, which needs --engine {PYTORCH}.")
+        choose_engine(compute, "", head=True)
+        return _load_head(folder, config, base, compute)
+    name, revision = base or locate_base(config.base), None if base else config.base.revision or None
+    load = _load_openvino if choose_engine(compute, name, revision) == OPENVINO else _load_pytorch
+    return load(folder, config, name, revision, compute)
+
+
+def _load_openvino(folder: Path, config: ModelConfig, name: str, revision: str | None, compute: Compute) -> LoadedModel:
+    from subjectwise.engines.openvino.engine import OpenVINOEngine
+
+    tokenizer, warning = load_tokenizer(folder), ""
+
+    def check(files: BaseFiles) -> None:
+        nonlocal warning
+        if files.sha256 != config.base.sha256 or not _has_tokenizer_of(folder, files.path):
+            info = read_base_info(name, files)
+            warning = check_base(folder, config.base, info, tokenizer, lambda: base_tokenizer(files.path))
+
+    loaded = load_compiled_base(name, dtype=compute.dtype, revision=revision, adapter=folder, check=check)
+    prompt = _prompt(folder, config, tokenizer)
+    engine = OpenVINOEngine(loaded.decoder, prompt.prefix_ids)
+    return LoadedModel(LabelScorer(engine, prompt), config, loaded.info, warning or config.warning)
+
+
+def _has_tokenizer_of(folder: Path, base: Path) -> bool:
+    """Return whether a folder's tokenizer is known to be that of a base without reading either: as files are equal.
+
+    That of a GGUF file is in the file, whose hash is known.
+    """
+    own, other = folder / "tokenizer.json", base / "tokenizer.json"
+    return base.is_file() or (own.is_file() and other.is_file() and own.read_bytes() == other.read_bytes())
+
+
+def _load_pytorch(folder: Path, config: ModelConfig, name: str, revision: str | None, compute: Compute) -> LoadedModel:
+    from subjectwise.engines.pytorch.engine import PyTorchEngine
+    from subjectwise.engines.pytorch.output_head import check_head
+    from subjectwise.models.base_model import load_base
+
+    loaded = load_base(name, device=compute.device, dtype=compute.dtype, revision=revision)
+    tokenizer = load_tokenizer(folder)
+    warning = check_base(folder, config.base, loaded.info, tokenizer, lambda: loaded.tokenizer)
+    merge_adapter(loaded.model, folder)
+    loaded.model.eval()
+    check_head(loaded.model)
+    prompt = _prompt(folder, config, tokenizer)
+    engine: Engine = PyTorchEngine(loaded.model, prompt.prefix_ids)
+    return LoadedModel(LabelScorer(engine, prompt), config, loaded.info, warning or config.warning)
+
+
+def _load_head(folder: Path, config: ModelConfig, base: str | None, compute: Compute) -> LoadedModel:
+    from subjectwise.models.base_model import load_base
+    from subjectwise.models.classification_head import HeadScorer, head_weights, prepare_head
+
+    labels = config.labels.names
     if config.head.whole:
-        loaded = load_base(str(folder), device=device, dtype=dtype, labels=labels)
+        loaded = load_base(str(folder), device=compute.device, dtype=compute.dtype, labels=labels)
         if loaded.new:
             raise ModelFolderError(
                 f"{folder} is damaged: {loaded.new[0]} is missing from {WHOLE_WEIGHTS_FILE} or has another shape."
             )
-        return LoadedModel(_head_scorer(loaded, config), config, loaded.info, config.warning)
-    loaded = load_base(
-        base or locate_base(config.base), device=device, dtype=loading_dtype(compute.engine, dtype),
-        revision=None if base else config.base.revision or None, labels=labels,
-    )  # fmt: skip
-    tokenizer = load_tokenizer(folder)
-    warning = check_base(folder, config.base, loaded, tokenizer) or config.warning
-    model = loaded.model
-    if config.head.used:
-        scorer = _head_scorer(replace(loaded, tokenizer=tokenizer), config)
-        merge_adapter(model, folder, head_weights(loaded))
-        return LoadedModel(scorer, config, loaded.info, warning)
-    merge_adapter(model, folder)
-    model.eval()
-    check_head(model)
+        prepare_head(loaded)
+        return LoadedModel(HeadScorer(loaded, config.labels, config.prompt), config, loaded.info, config.warning)
+    name, revision = base or locate_base(config.base), None if base else config.base.revision or None
+    loaded = load_base(name, device=compute.device, dtype=compute.dtype, revision=revision, labels=labels)
+    own = loaded.tokenizer
+    loaded = replace(loaded, tokenizer=load_tokenizer(folder))
+    warning = check_base(folder, config.base, loaded.info, loaded.tokenizer, lambda: own)
+    prepare_head(loaded)
+    scorer = HeadScorer(loaded, config.labels, config.prompt)
+    merge_adapter(loaded.model, folder, head_weights(loaded))
+    return LoadedModel(scorer, config, loaded.info, warning or config.warning)
+
+
+def _prompt(folder: Path, config: ModelConfig, tokenizer: Tokenizer) -> Prompt:
+    """Return the prompt of a model folder; raise ModelFolderError where it is not the one that was trained on."""
     prompt = Prompt(tokenizer, config.labels, config.prompt, words=config.words)
     if prompt.prefix != config.prefix:
         raise ModelFolderError(f"The prompt of {folder} renders differently here; its tokenizer was changed.")
-    precision = choose_dtype(model.device, dtype)
-    return LoadedModel(LabelScorer(model, prompt, compute.engine, precision), config, loaded.info, warning)
+    return prompt
 
 
-def _head_scorer(loaded: Base, config: ModelConfig) -> HeadScorer:
-    prepare_head(loaded)
-    return HeadScorer(loaded, config.labels, config.prompt)
+def check_base(
+    folder: Path, wanted: BaseInfo, loaded: BaseInfo, tokenizer: Tokenizer, base_tokenizer: Callable[[], Tokenizer]
+) -> str:
+    """Refuse a base of another shape or tokenizer; return a warning for one with other weights.
 
+    Args:
+        folder: the model folder.
+        wanted: what the folder says of its base.
+        loaded: what was loaded.
+        tokenizer: of the folder.
+        base_tokenizer: returns that of the base.
 
-def check_base(folder: Path, wanted: BaseInfo, loaded: Base, tokenizer: Tokenizer) -> str:
-    """Refuse a base of another shape; return a warning for one of the same shape with other weights."""
+    Raises:
+        ModelFolderError: another shape or tokenizer.
+    """
     for name in ("hidden_size", "vocab_size"):
-        have, want = getattr(loaded.info, name), getattr(wanted, name)
+        have, want = getattr(loaded, name), getattr(wanted, name)
         if have != want:
             raise ModelFolderError(
-                f"{folder} was trained on {wanted.shared_name} with {name} {want}; {loaded.info.name} has {have}."
+                f"{folder} was trained on {wanted.shared_name} with {name} {want}; {loaded.name} has {have}."
             )
-    if tokenizer.get_vocab() != loaded.tokenizer.get_vocab():
-        raise ModelFolderError(
-            f"{folder} has another tokenizer than {loaded.info.name}; give the base it was trained on."
-        )
-    if wanted.sha256 and loaded.info.sha256 and wanted.sha256 != loaded.info.sha256:
+    # A saved tokenizer may have tokens that its class adds to those of the file.
+    if not base_tokenizer().get_vocab().items() <= tokenizer.get_vocab().items():
+        raise ModelFolderError(f"{folder} has another tokenizer than {loaded.name}; give the base it was trained on.")
+    if wanted.sha256 and loaded.sha256 and wanted.sha256 != loaded.sha256:
         return (
-            f"{loaded.info.name} has the right shape but other weights than the base that {folder.name} was trained on "
+            f"{loaded.name} has the right shape but other weights than the base that {folder.name} was trained on "
             "(a quantised copy, say); expect slightly different probabilities."
         )
     return ""
@@ -214,10 +274,4 @@ def check_base(folder: Path, wanted: BaseInfo, loaded: Base, tokenizer: Tokenize
 
 def load_tokenizer(folder: Path) -> Tokenizer:
     """Load the tokenizer of a model folder; raise ModelFolderError where it is damaged."""
-    from transformers import AutoTokenizer
-
-    try:
-        tokenizer: Tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
-        raise ModelFolderError(f"Cannot read the tokenizer in {folder}; it is damaged.") from error
-    return tokenizer
+    return read_tokenizer(folder, ModelFolderError)

@@ -9,20 +9,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from subjectwise.engines.pytorch.engine import PyTorchEngine
 from subjectwise.errors import ModelFolderError, OutputError
-from subjectwise.models.base_info import BaseInfo
 from subjectwise.models.classification_head import HeadScorer, longest_row
-from subjectwise.models.devices import DTYPES, Compute
+from subjectwise.models.devices import DTYPES
 from subjectwise.models.label_scores import LabelScorer
-from subjectwise.models.model_config import ModelConfig, description_sha256, read_config
-from subjectwise.models.model_folder import load_model
 from subjectwise.models.zero_shot import ZeroShot
 from subjectwise.publish.export_card import ExportFacts, write_export_card
+from subjectwise.publish.export_source import ExportSource, decoder, load_source
 from subjectwise.publish.graph_export import Graph, padded, write_onnx, write_openvino
 from subjectwise.publish.prompt_tokenizer import head_surroundings, prompt_surroundings, same_ids, surround
 from subjectwise.publish.sequence_classifier import check_first_tokens, from_head, from_scored_labels
-from subjectwise.recipe import PromptSettings
 from subjectwise.records import Question
 from subjectwise.statistics.calibration import apply_temperature
 from subjectwise.text.prompt import Prompt
@@ -35,7 +31,7 @@ EXPORT_FILE = "export.json"
 SCHEMA_VERSION = 1
 
 # What each target stores.
-_PRECISIONS = {TRANSFORMERS: tuple(DTYPES), ONNX: ("float32",), OPENVINO: ("float32", "float16")}
+_PRECISIONS = {TRANSFORMERS: DTYPES, ONNX: ("float32",), OPENVINO: ("float32", "float16")}
 
 # Asked of the classifier and of the export: short, long, formulas, lines, accents, control characters.
 _PROBES = tuple(
@@ -68,19 +64,6 @@ class Export:
     target: str
     gap: float
     not_carried: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class _Source:
-    """A model loaded to be exported, and what it came from."""
-
-    scorer: LabelScorer | HeadScorer
-    settings: PromptSettings
-    temperature: float
-    base: BaseInfo
-    config: ModelConfig | None = None
-    weights_sha256: str = ""
-    description_sha256: str = ""
 
 
 def check_export(folder: Path, target: str, dtype: str = "float32") -> None:
@@ -118,7 +101,7 @@ def export_model(
         SubjectwiseError: a library is not installed; the message has the command that installs it.
     """
     check_export(folder, target, dtype)
-    source = _load(model, base)
+    source = load_source(model, base)
     scorer = source.scorer
     if isinstance(scorer, LabelScorer):
         check_first_tokens(scorer.prompt)
@@ -146,20 +129,7 @@ def export_model(
     return Export(folder, target, gap, facts.not_carried)
 
 
-def _load(model: Path | ZeroShot, base: str | None) -> _Source:
-    compute = Compute("cpu", "float32")
-    if isinstance(model, ZeroShot):
-        scorer, loaded_base = model.load(compute)
-        return _Source(scorer, scorer.prompt.settings, 1.0, loaded_base.info)
-    config = read_config(model)
-    loaded = load_model(model, base=base, compute=compute)
-    return _Source(
-        loaded.scorer, config.prompt, config.temperature, config.base, config,
-        file_sha256(model / config.weights_file), description_sha256(model),
-    )  # fmt: skip
-
-
-def _own_answers(source: _Source) -> tuple[FloatArray, list[list[int]]]:
+def _own_answers(source: ExportSource) -> tuple[FloatArray, list[list[int]]]:
     """Return the classifier's probabilities of the probes without spelling correction, and their token ids."""
     scorer = source.scorer
     if isinstance(scorer, HeadScorer):
@@ -175,17 +145,15 @@ def _own_answers(source: _Source) -> tuple[FloatArray, list[list[int]]]:
     return apply_temperature(scorer.score(encoded).log_probs, source.temperature), kept
 
 
-def _classifier(source: _Source) -> tuple[LanguageModel, Tokenizer]:
+def _classifier(source: ExportSource) -> tuple[LanguageModel, Tokenizer]:
     scorer = source.scorer
     if isinstance(scorer, HeadScorer):
         return from_head(scorer, source.temperature), scorer.encoder.tokenizer
-    if not isinstance(scorer.engine, PyTorchEngine):
-        raise ModelFolderError("Cannot export: the model was not loaded by PyTorch.")
-    return from_scored_labels(scorer.engine.model, scorer.prompt, source.temperature), scorer.prompt.tokenizer
+    return from_scored_labels(decoder(scorer), scorer.prompt, source.temperature), scorer.prompt.tokenizer
 
 
 def _write_transformers(folder: Path, model: LanguageModel, tokenizer: Tokenizer, dtype: str) -> None:
-    model.to(DTYPES[dtype]).save_pretrained(folder, max_shard_size="5GB")
+    model.to(getattr(torch, dtype)).save_pretrained(folder, max_shard_size="5GB")
     _write_config(folder, model)
     _write_tokenizer(folder, tokenizer)
 
@@ -257,7 +225,7 @@ def _check(folder: Path, graph: Graph, expected: FloatArray, rows: list[list[int
     return gap
 
 
-def _facts(source: _Source, target: str, dtype: str, gap: float, longest: int) -> ExportFacts:
+def _facts(source: ExportSource, target: str, dtype: str, gap: float, longest: int) -> ExportFacts:
     settings = source.settings
     lost = []
     if settings.corrects_spelling:
@@ -278,7 +246,7 @@ def _facts(source: _Source, target: str, dtype: str, gap: float, longest: int) -
     )  # fmt: skip
 
 
-def _write_description(folder: Path, source: _Source, facts: ExportFacts) -> None:
+def _write_description(folder: Path, source: ExportSource, facts: ExportFacts) -> None:
     files = sorted(path for path in folder.iterdir() if path.is_file())
     write_json(
         folder / EXPORT_FILE,

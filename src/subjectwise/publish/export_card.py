@@ -13,7 +13,6 @@ from subjectwise.models.base_info import BaseInfo
 from subjectwise.models.gguf import EMBEDDED_NAME
 from subjectwise.models.model_config import ModelConfig
 from subjectwise.utils.atomic_files import new_file
-from subjectwise.utils.optional_dependencies import require
 
 TEMPLATE = "export_card.md.jinja"
 
@@ -46,11 +45,7 @@ class ExportFacts:
 
 
 def write_export_card(folder: Path, facts: ExportFacts) -> None:
-    """Write README.md into `folder`.
-
-    Raises:
-        SubjectwiseError: Jinja is not installed; the message has the command that installs it.
-    """
+    """Write README.md into `folder`."""
     text = render_export_card(facts)
     with new_file(folder / "README.md") as temporary:
         temporary.write_text(text, encoding="utf-8")
@@ -58,8 +53,9 @@ def write_export_card(folder: Path, facts: ExportFacts) -> None:
 
 def render_export_card(facts: ExportFacts) -> str:
     """Return the text of README.md."""
-    jinja2 = require("jinja2", "export")
-    environment = jinja2.Environment(
+    import jinja2
+
+    environment = jinja2.Environment(  # noqa: S701  # Markdown
         loader=jinja2.PackageLoader("subjectwise.publish", ""),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

@@ -116,11 +116,9 @@ def write_openvino(model: LanguageModel, folder: Path, half: bool = False) -> Gr
         model: in float32.
         folder: existing.
         half: whether the weights are stored in 16 bits.
-
-    Raises:
-        SubjectwiseError: OpenVINO is not installed.
     """
-    openvino = require("openvino", "openvino")
+    import openvino
+
     ids = torch.ones(2, 7, dtype=torch.long)
     with _quiet(), torch.inference_mode():
         graph = openvino.convert_model(GraphModule(model).eval(), example_input=(ids, torch.ones_like(ids)))
@@ -136,7 +134,8 @@ def write_openvino(model: LanguageModel, folder: Path, half: bool = False) -> Gr
 
 def load_openvino(folder: Path, threads: int = 0) -> Graph:
     """Load `openvino_model.xml` and compile it for the CPU in float32, with `threads` threads (0 for all cores)."""
-    openvino = require("openvino", "openvino")
+    import openvino
+
     settings = {"INFERENCE_PRECISION_HINT": "f32", **({"INFERENCE_NUM_THREADS": threads} if threads else {})}
     compiled = openvino.Core().compile_model(folder / OPENVINO_FILE, "CPU", settings)
 

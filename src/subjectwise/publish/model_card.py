@@ -17,7 +17,6 @@ from subjectwise.models.model_config import ModelConfig, read_config
 from subjectwise.statistics.calibration import ENOUGH_ROWS
 from subjectwise.types import JsonObject
 from subjectwise.utils.atomic_files import new_file, writing
-from subjectwise.utils.optional_dependencies import require
 
 TEMPLATE = "model_card.md.jinja"
 RESULTS_FOLDER = ".eval_results"
@@ -68,8 +67,9 @@ def write_card(folder: Path) -> None:
 
 def render_card(config: ModelConfig) -> str:
     """Return the text of README.md: a header for the Hub, then what a reader asks, in that order."""
-    jinja2 = require("jinja2", "train")
-    environment = jinja2.Environment(
+    import jinja2
+
+    environment = jinja2.Environment(  # noqa: S701  # Markdown, in which nothing is escaped as in HTML
         loader=jinja2.PackageLoader("subjectwise.publish", ""),
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,

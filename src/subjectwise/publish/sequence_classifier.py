@@ -47,7 +47,7 @@ def check_first_tokens(prompt: Prompt) -> None:
             )
             advice = f"Rename {renamed[0]!r} to {renamed[1]!r}, say," if renamed else "Rename one of them"
             listed = " and ".join(map(repr, same[:2]))
-            text = prompt.tokenizer.decode(torch.tensor([token])).strip()
+            text = prompt.tokenizer.decode([token]).strip()
             raise ModelFolderError(
                 f"Cannot export: the labels {listed} begin with the same token ({text!r}), and a classification head "
                 f"has one row per label. {advice} and train again."

@@ -8,7 +8,7 @@ from pathlib import Path
 from subjectwise.classifier import Classifier
 from subjectwise.errors import DataError
 from subjectwise.labels import LabelSet
-from subjectwise.models.devices import AUTO, Compute, choose_device, choose_dtype
+from subjectwise.models.devices import AUTO, Compute
 from subjectwise.predictors import default_name, load_answering_predictor
 from subjectwise.question_classifier import QuestionClassifier
 from subjectwise.records import MAX_CHARACTERS, Question
@@ -71,16 +71,13 @@ class LoadedModel:
         return kept(low)
 
 
-def describe(
-    classifier: QuestionClassifier, name: str, *, sentences: bool = False, compute: Compute = AUTO
-) -> LoadedModel:
+def describe(classifier: QuestionClassifier, name: str, *, sentences: bool = False) -> LoadedModel:
     """Return a loaded classifier as the server shows it.
 
     Args:
         classifier: what answers.
         name: without any path of this machine.
         sentences: load its sentence writer too.
-        compute: what it was loaded with.
 
     Raises:
         SubjectwiseError: it has no sentence writer.
@@ -114,7 +111,7 @@ def describe(
         "warning": classifier.warning,
     }
     max_tokens = config.prompt.max_tokens if config else 0
-    device, dtype = _chosen(compute) if isinstance(classifier, Classifier) else ("cpu", "float32")
+    device, dtype = classifier.runs_on if isinstance(classifier, Classifier) else ("cpu", "float32")
     return LoadedModel(classifier, name, version, facts, max_tokens, sentences, dtype, device)
 
 
@@ -140,13 +137,7 @@ def load_model(
     """
     name = name or default_name(labels)
     classifier = load_answering_predictor(name, labels, base=base, compute=compute)
-    return describe(classifier, _public(name), sentences=sentences, compute=compute)
-
-
-def _chosen(compute: Compute) -> tuple[str, str]:
-    """Return the kind of device and the precision that `auto` became."""
-    device = choose_device(compute.device)
-    return device.type, str(choose_dtype(device, compute.dtype)).removeprefix("torch.")
+    return describe(classifier, _public(name), sentences=sentences)
 
 
 def _public(model: str) -> str:

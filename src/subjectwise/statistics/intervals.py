@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from subjectwise.types import FloatArray
+from subjectwise.utils.optional_dependencies import require
 
 # The two-sided 95 % point of the normal distribution.
 Z = 1.959963984540054
@@ -38,7 +39,7 @@ Metric = Interval | PointEstimate
 
 def exact_ends(hits: FloatArray, rows: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return the ends of the exact intervals of shares (Clopper and Pearson 1934), [shares]; `rows` is at least 1."""
-    from scipy.stats import beta
+    beta = require("scipy.stats", "evaluate").beta
 
     low = np.where(hits > 0, beta.ppf(0.025, np.maximum(hits, 1), rows - hits + 1), 0.0)
     high = np.where(hits < rows, beta.ppf(0.975, hits + 1, np.maximum(rows - hits, 1)), 1.0)

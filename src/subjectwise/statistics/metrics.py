@@ -12,6 +12,7 @@ import numpy as np
 
 from subjectwise.errors import DataError
 from subjectwise.types import BoolArray, FloatArray, IntArray
+from subjectwise.utils.optional_dependencies import require
 
 Measure = Callable[[FloatArray, IntArray], float]
 
@@ -140,7 +141,7 @@ def auroc(scores: FloatArray, positive: BoolArray) -> float:
         scores: [rows]; ties count half.
         positive: [rows]; at least one is and one is not.
     """
-    from scipy.stats import rankdata
+    rankdata = require("scipy.stats", "evaluate").rankdata
 
     ranks, count = rankdata(scores), int(positive.sum())
     return float((ranks[positive].sum() - count * (count + 1) / 2) / (count * (len(scores) - count)))

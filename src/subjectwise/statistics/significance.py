@@ -23,6 +23,7 @@ from subjectwise.statistics.intervals import (
     proportion_interval,
 )
 from subjectwise.types import BoolArray, FloatArray, IntArray
+from subjectwise.utils.optional_dependencies import require
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def mcnemar(first: BoolArray, second: BoolArray) -> float:
         first: whether the first model was right, [rows].
         second: whether the second one was, [rows].
     """
-    from scipy.stats import binomtest
+    binomtest = require("scipy.stats", "evaluate").binomtest
 
     only_first, only_second = int(np.sum(first & ~second)), int(np.sum(second & ~first))
     if not only_first + only_second:

@@ -8,6 +8,7 @@ import numpy as np
 
 from subjectwise.records import ABSTAIN, ALWAYS_ONE, Decision, Prediction, Question, Scored
 from subjectwise.types import BoolArray, FloatArray, IntArray
+from subjectwise.utils.optional_dependencies import require
 
 # Edges of the five bands of normalised entropy, from certain to uncertain; LLM routers use the same.
 BANDS = (0.2, 0.4, 0.6, 0.8)
@@ -71,7 +72,7 @@ def find_threshold(
         A confidence, or None where none can be promised: with too few rows (59 that are all right are the fewest for
         0.95, 299 for 0.99), or where the model is not that accurate.
     """
-    from scipy.stats import binom
+    binom = require("scipy.stats", "evaluate").binom
 
     order = np.argsort(-confidence, kind="stable")
     ranked, weighed = confidence[order], (np.ones(len(order)) if weights is None else weights)[order]

@@ -31,7 +31,13 @@ _SAME = ("labels", "prefix", "manifest_sha256")
 
 
 def average(
-    models: Sequence[Path], data: SplitFolder, output: Path, *, rank: int = 0, compute: Compute = AUTO
+    models: Sequence[Path],
+    data: SplitFolder,
+    output: Path,
+    *,
+    rank: int = 0,
+    other_rows: bool = False,
+    compute: Compute = AUTO,
 ) -> ModelConfig:
     """Average the adapters of model folders into a new one and calibrate it on the validation rows of `data`.
 
@@ -40,6 +46,8 @@ def average(
         data: the split folder that they were trained on.
         output: a new path.
         rank: of the new adapter; 0 for the largest of the given ones.
+        other_rows: whether models may have been trained on another split, such as the one that training started from.
+            None may have been trained on the validation rows of `data`, which is not checked.
         compute: device and precision.
 
     Raises:
@@ -55,7 +63,8 @@ def average(
     for folder, config in zip(models, configs, strict=True):
         if config.head.used:
             raise ModelFolderError(f"Cannot average {folder}: it has a classification head, not an adapter alone.")
-        other = [name for name in _SAME if getattr(config, name) != getattr(first, name)]
+        same = [name for name in _SAME if not (other_rows and name == "manifest_sha256")]
+        other = [name for name in same if getattr(config, name) != getattr(first, name)]
         if _base_identity(config) != _base_identity(first):
             other.append("base")
         if other:
@@ -112,8 +121,9 @@ def _mean(adapters: Sequence[Adapter], rank: int) -> tuple[dict[str, torch.Tenso
     factors: dict[str, torch.Tensor] = {}
     whole = kept = 0.0
     for name in names:
-        a = torch.cat([adapter.factors[name][0].float() for adapter in adapters])
-        b = torch.cat([adapter.scale / len(adapters) * adapter.factors[name][1].float() for adapter in adapters], dim=1)
+        pairs = [[torch.from_numpy(factor) for factor in adapter.factors[name]] for adapter in adapters]
+        a = torch.cat([a for a, _ in pairs])
+        b = torch.cat([adapter.scale / len(adapters) * b for adapter, (_, b) in zip(adapters, pairs, strict=True)], 1)
         (q_b, r_b), (q_a, r_a) = torch.linalg.qr(b), torch.linalg.qr(a.T)
         u, s, v = torch.linalg.svd(r_b @ r_a.T, full_matrices=False)  # of the product b a, by its small core
         whole, kept = whole + float(s.square().sum()), kept + float(s[:rank].square().sum())

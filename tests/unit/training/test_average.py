@@ -96,6 +96,7 @@ def test_folders_that_do_not_belong_together_are_refused(
     with pytest.raises(OutputError, match="already exists"):
         average([tiny_model, other], data, changed)
     assert not (tmp_path / "x").exists()
+    assert average([tiny_model, changed], data, tmp_path / "x", other_rows=True).manifest_sha256 == data.manifest_sha256
 
 
 def test_the_command(tiny_model: Path, other: Path, split_folder: Path, tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from helpers.training import adapted
 from subjectwise.data.split import open_split
@@ -27,7 +26,7 @@ def test_halves_of_the_options_are_views_of_a_row(tiny_base: Path) -> None:
     _, prompt, trie = adapted(tiny_base, load_recipe("small"), LABELS)
     rows = LabelRows(EXAMPLES, prompt, trie, settings)
     assert len(rows) == 2 and rows.lengths.shape == (4, 2)
-    text, whole, *halves = (prompt.tokenizer.decode(torch.tensor(rows[RowView(0, view)].ids)) for view in range(4))
+    text, whole, *halves = (prompt.tokenizer.decode(rows[RowView(0, view)].ids) for view in range(4))
     assert "answer" not in text and all(option in whole for option in OPTIONS)
     for half in halves:
         assert sum(option in half for option in OPTIONS) == 3
@@ -89,4 +88,4 @@ def test_a_request_of_no_label_has_the_answer_for_it(tiny_base: Path) -> None:
     _, prompt, trie = adapted(tiny_base, recipe, LABELS)
     rows = LabelRows([*EXAMPLES, Example("2", Question("Hello!"), "none")], prompt, trie, recipe.training)
     assert rows[RowView(2)].targets == trie.paths[2] and len(trie.paths) == 3
-    assert prompt.tokenizer.decode(torch.tensor(prompt.answer_ids[2])).strip() == "none"
+    assert prompt.tokenizer.decode(prompt.answer_ids[2]).strip() == "none"

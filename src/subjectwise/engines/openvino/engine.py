@@ -1,73 +1,52 @@
-"""The OpenVINO engine: PyTorch's forward pass compiled for this machine's CPU. Knows token ids; knows no labels.
-
-The model is traced once, with the prefix's keys and values as constants; OpenVINO then fuses operations and lays the
-weights out for the processor. The output head stays in PyTorch. `benchmarks/speed.py` measures both.
-"""
+"""The OpenVINO engine: a decoder compiled for this machine's CPU. Knows token ids; knows no strings and no labels."""
 
 from __future__ import annotations
 
-import threading
-import warnings
-from collections.abc import Sequence
-from types import ModuleType
-from typing import Any
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 
-import torch
-from torch import Tensor
+import numpy as np
 
+from subjectwise.engines.generation import NextToken
 from subjectwise.engines.label_trie import NO_TREE, TokenTree
-from subjectwise.engines.pytorch.attention import register
-from subjectwise.engines.pytorch.engine import tokens_per_batch
-from subjectwise.engines.pytorch.forward import (
-    SHORT_PREFIX,
-    HiddenStates,
-    Prefix,
-    arrange,
-    decoder_of,
-    prefix_cache,
-    run_prefix,
-    shares_prefix,
-)
-from subjectwise.engines.pytorch.output_head import OutputHead
+from subjectwise.engines.openvino.compiled_decoder import CompiledDecoder
+from subjectwise.engines.openvino.graph import HIDDEN
 from subjectwise.engines.token_budget import PADDING
-from subjectwise.errors import BaseModelError
-from subjectwise.types import FloatArray, LanguageModel
-from subjectwise.utils.optional_dependencies import require
+from subjectwise.types import Float32Array, FloatArray, IntArray
+
+# How many hidden states the output head reads at once: their logits are [positions, vocabulary].
+_HEAD_POSITIONS = 64
 
 
 class OpenVINOEngine:
-    """A model compiled by OpenVINO; answers as `PyTorchEngine` does.
+    """A compiled decoder with the prompt's prefix in its cache; answers as `PyTorchEngine` does, in many threads.
 
     Args:
-        model: in float32, on the CPU. It is not needed afterwards.
-        prefix_ids: the prompt's prefix, which becomes part of the compiled model.
-        precision: what the compiled model computes in.
-
-    Raises:
-        SubjectwiseError: OpenVINO is not installed.
-        BaseModelError: it cannot run such a model.
+        decoder: compiled, with its output head.
+        prefix_ids: the prompt's prefix, which it reads once; keys and values are then inputs of every pass.
     """
 
-    def __init__(self, model: LanguageModel, prefix_ids: Sequence[int], precision: torch.dtype = torch.float32) -> None:
-        openvino = require("openvino", "openvino")
-        if model.device.type != "cpu":
-            raise BaseModelError("The engine openvino is for CPUs; use --device cpu, or --engine pytorch.")
-        if not shares_prefix(model):
-            raise BaseModelError(
-                f"The engine openvino cannot run {type(model).__name__}, which has a sliding window; "
-                "use --engine pytorch."
-            )
-        model.eval().set_attn_implementation(register())
-        with torch.inference_mode():
-            self._head = OutputHead(model, precision)
-            self.prefix = run_prefix(model, prefix_ids, share=len(prefix_ids) >= SHORT_PREFIX)
-        self._compiled = _compile(openvino, _Decoder(model, self.prefix), precision)
-        self._own = threading.local()
+    def __init__(self, decoder: CompiledDecoder, prefix_ids: Sequence[int]) -> None:
+        self._decoder = decoder
+        self._past = decoder.no_past
+        if prefix_ids:
+            batch = _arrange([list(prefix_ids)], NO_TREE, 0)
+            self._past = _run(decoder, batch, self._past)[1].copy()
+
+    @property
+    def device(self) -> str:
+        """The kind of device that computes."""
+        return "cpu"
+
+    @property
+    def precision(self) -> str:
+        """What it computes in, such as `float32`."""
+        return self._decoder.precision
 
     @property
     def tokens_per_batch(self) -> int:
-        """How many tokens are read at once."""
-        return tokens_per_batch(torch.device("cpu"))
+        """How many tokens are read at once: enough to keep the processor busy, few enough for its caches."""
+        return 1024
 
     def padding_limit(self, longest: int, tree: TokenTree) -> int:
         """Return the tokens of padding that cost as much as another batch."""
@@ -76,74 +55,91 @@ class OpenVINOEngine:
     def token_log_probs(
         self, rows: Sequence[Sequence[int]], tree: TokenTree, wanted: Sequence[Sequence[int]]
     ) -> list[FloatArray]:
-        """Return what `PyTorchEngine.token_log_probs` does. Several threads may ask at once."""
-        with torch.inference_mode():
-            return self._head.log_probs(self.run(rows, tree), wanted)
+        """Return log-probabilities of the `wanted` tokens: after the row, then after each token of the tree.
 
-    def run(self, rows: Sequence[Sequence[int]], tree: TokenTree) -> HiddenStates:
-        """Return the hidden states that scoring reads, as `run_rows_with_tree` does, in float32."""
-        if not hasattr(self._own, "request"):
-            self._own.request = self._compiled.create_infer_request()
-        inputs = arrange(self.prefix, rows, tree, torch.float32)
-        parts = [part.numpy() for part in (inputs.tokens, inputs.positions, inputs.mask)]
-        outputs = self._own.request.infer(parts, share_inputs=True)
-        return inputs.pick(torch.from_numpy(outputs[0]))
+        The wanted logits are float32. The log-sum-exp of all others is computed in the engine's precision.
 
+        Returns:
+            An array [rows, wanted[i]] for each i in 0 … len(tree.ids).
+        """
+        hidden = self.states(rows, tree)  # [rows, nodes, hidden]
+        nodes = hidden.shape[1]
+        others = self._log_sums_of_others(hidden.reshape(len(rows) * nodes, -1), list(wanted) * len(rows))
+        log_probs: list[FloatArray] = []
+        for node, tokens in enumerate(wanted):
+            weights = self._decoder.head_rows(np.array(tokens, dtype=np.int64))  # [wanted, hidden]
+            logits = (hidden[:, node] @ weights.T).astype(np.float64)
+            total = np.logaddexp(np.logaddexp.reduce(logits, axis=1), others.reshape(len(rows), nodes)[:, node])
+            log_probs.append(logits - total[:, None])
+        return log_probs
 
-class _Decoder(torch.nn.Module):
-    """What is compiled: from tokens, positions and mask of a batch to hidden states, [rows, tokens, hidden]."""
+    def states(self, rows: Sequence[Sequence[int]], tree: TokenTree = NO_TREE) -> Float32Array:
+        """Return the hidden states at each row's last token and at each token of the tree, [rows, 1 + tree, hidden]."""
+        hidden = _run(self._decoder, _arrange(rows, tree, self._past.shape[3]), self._past)[0]
+        return hidden.reshape(len(rows), 1 + len(tree.ids), -1)
 
-    def __init__(self, model: LanguageModel, prefix: Prefix) -> None:
-        super().__init__()
-        self.decoder = decoder_of(model)
-        for number, (keys, values) in enumerate(prefix.layers or ()):
-            self.register_buffer(f"keys{number}", keys.clone())
-            self.register_buffer(f"values{number}", values.clone())
-        self._layers = len(prefix.layers or ())
-        self._example = arrange(prefix, [[1] * 8, [1] * 5], NO_TREE, torch.float32)
+    def next_token(self) -> NextToken:
+        """Return a function that reads a text in pieces, from its beginning, and returns the next token after each."""
+        past = self._decoder.no_past
 
-    def forward(self, tokens: Tensor, positions: Tensor, mask: Tensor) -> Tensor:
-        cache = None
-        if self._layers:
-            kept = [(getattr(self, f"keys{i}"), getattr(self, f"values{i}")) for i in range(self._layers)]
-            cache = prefix_cache(self.decoder.config, kept, tokens.shape[0])
-        states = self.decoder(
-            input_ids=tokens,
-            position_ids=positions,
-            attention_mask=mask,
-            past_key_values=cache,
-            use_cache=cache is not None,
-        )
-        hidden: Tensor = states.last_hidden_state
-        return hidden
+        def following(ids: Sequence[int], excluded: Collection[int]) -> int:
+            nonlocal past
+            hidden, present = _run(self._decoder, _arrange([list(ids)], NO_TREE, past.shape[3]), past)
+            past = np.concatenate([past, present], axis=3)
+            pairs = np.array([(0, token) for token in sorted(excluded)], dtype=np.int64).reshape(-1, 2)
+            return int(self._decoder.head(hidden, pairs)[1][0])
 
-    def example(self) -> dict[str, Tensor]:
-        """Return inputs to trace with."""
-        inputs = self._example
-        return {"tokens": inputs.tokens, "positions": inputs.positions, "mask": inputs.mask}
+        return following
 
-
-def _compile(openvino: ModuleType, decoder: _Decoder, precision: torch.dtype) -> Any:
-    hint = {torch.bfloat16: "bf16", torch.float16: "f16", torch.float32: "f32"}[precision]
-    settings = {
-        "INFERENCE_PRECISION_HINT": hint,
-        "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-    }
-    try:
-        return openvino.Core().compile_model(_traced(decoder), "CPU", settings)
-    except RuntimeError as error:
-        text = " ".join(str(error).split())[:200]
-        raise BaseModelError(f"OpenVINO cannot run this model ({text}); use --engine pytorch.") from error
+    def _log_sums_of_others(self, hidden: Float32Array, wanted: Sequence[Sequence[int]]) -> FloatArray:
+        """Return the log-sum-exp of the logits of all tokens but those wanted at each position, [positions]."""
+        sums = np.empty(len(hidden))
+        for start in range(0, len(hidden), _HEAD_POSITIONS):
+            some = wanted[start : start + _HEAD_POSITIONS]
+            pairs = np.array([(i, token) for i, tokens in enumerate(some) for token in tokens], dtype=np.int64)
+            part = slice(start, start + _HEAD_POSITIONS)
+            sums[part] = self._decoder.head(hidden[part], pairs.reshape(-1, 2))[0]
+        return sums
 
 
-def _traced(decoder: _Decoder) -> Any:
-    """Return OpenVINO's model of the pass, without `convert_model`, which would send telemetry."""
-    from openvino.frontend import FrontEndManager
-    from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+@dataclass(frozen=True)
+class _Batch:
+    """A batch of rows, and a tree of tokens after each, as one pass reads them.
 
-    with warnings.catch_warnings(), torch.no_grad():
-        warnings.simplefilter("ignore")  # about sizes that become constants; those of a question do not
-        front_end = FrontEndManager().load_by_framework("pytorch")
-        traced = TorchScriptPythonDecoder(decoder, example_input=decoder.example())  # the front end keeps no reference
-        return front_end.convert(front_end.load(traced))
+    Attributes:
+        tokens: padded rows and the tree, [rows, tokens].
+        positions: of each token in its text, [1 or rows, tokens].
+        mask: added to attention scores, [1 or rows, tokens, prefix + tokens].
+        picked: indices of each row's last token and of the tree's, in rows x tokens, [rows x (1 + tree)].
+    """
+
+    tokens: IntArray
+    positions: IntArray
+    mask: Float32Array
+    picked: IntArray
+
+
+def _arrange(rows: Sequence[Sequence[int]], tree: TokenTree, start: int) -> _Batch:
+    """Arrange rows, and a tree after each, for one pass behind a prefix of `start` tokens."""
+    lengths = np.array([len(row) for row in rows], dtype=np.int64)
+    longest, size = int(lengths.max()), len(tree.ids)
+    tokens = np.zeros((len(rows), longest + size), dtype=np.int64)  # padded on the right, where no token sees it
+    for index, row in enumerate(rows):
+        tokens[index, : len(row)] = row
+    tokens[:, longest:] = tree.ids
+    positions = start + np.arange(longest, dtype=np.int64)[None]
+    seen = np.zeros((len(rows) if size else 1, longest + size, start + longest + size), dtype=np.bool_)
+    seen[:, :, :start] = True
+    seen[:, :longest, start : start + longest] = np.tri(longest, dtype=np.bool_)
+    if size:
+        depths = start + lengths[:, None] + np.array(tree.depths(), dtype=np.int64)[None]
+        positions = np.concatenate([np.broadcast_to(positions, (len(rows), longest)), depths], axis=1)
+        seen[:, longest:, start : start + longest] = (np.arange(longest)[None] < lengths[:, None])[:, None]
+        seen[:, longest:, start + longest :] = tree.visible()
+    columns = np.concatenate([lengths[:, None] - 1, np.broadcast_to(longest + np.arange(size), (len(rows), size))], 1)
+    picked = (columns + np.arange(len(rows))[:, None] * (longest + size)).reshape(-1)
+    return _Batch(tokens, positions, np.where(seen, np.float32(0), HIDDEN), picked)
+
+
+def _run(decoder: CompiledDecoder, batch: _Batch, past: Float32Array) -> tuple[Float32Array, Float32Array]:
+    return decoder(batch.tokens, batch.positions, batch.mask, past, batch.picked)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import torch
 
+from subjectwise.engines.generation import NextToken
 from subjectwise.engines.label_trie import TokenTree
 from subjectwise.engines.pytorch.attention import prefer_grouped
 from subjectwise.engines.pytorch.forward import (
@@ -44,6 +45,16 @@ class PyTorchEngine:
             self._packs = can_pack(model, self.prefix)
 
     @property
+    def device(self) -> str:
+        """The kind of device that computes, such as `cpu`."""
+        return str(self.model.device.type)
+
+    @property
+    def precision(self) -> str:
+        """What it computes in, such as `float32`."""
+        return str(self.model.dtype).removeprefix("torch.")
+
+    @property
     def tokens_per_batch(self) -> int:
         """How many tokens are read at once."""
         return tokens_per_batch(self.model.device)
@@ -66,3 +77,28 @@ class PyTorchEngine:
             else:
                 states = run_rows_with_tree(self.model, self.prefix, rows, tree)
             return self._head.log_probs(states, wanted)
+
+    def next_token(self) -> NextToken:
+        """Return a function that reads a text in pieces, from its beginning, and returns the next token after each."""
+        return TextReader(self.model)
+
+
+class TextReader:
+    """Reads a text in pieces with a causal language model, and returns the most likely next token after each.
+
+    Args:
+        model: a causal language model, on its device.
+    """
+
+    def __init__(self, model: LanguageModel) -> None:
+        self._model, self._cache = model, None
+
+    def __call__(self, ids: Sequence[int], excluded: Collection[int]) -> int:
+        """Read more of the text; return the most likely token that is not excluded."""
+        tokens = torch.tensor([list(ids)], device=self._model.device)  # [1, tokens]
+        with torch.inference_mode():
+            output = self._model(input_ids=tokens, past_key_values=self._cache, use_cache=True, logits_to_keep=1)
+            self._cache = output.past_key_values
+            logits = output.logits[0, -1].float()
+            logits[sorted(excluded)] = -torch.inf
+            return int(logits.argmax())

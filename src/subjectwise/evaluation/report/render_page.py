@@ -26,7 +26,6 @@ from subjectwise.evaluation.report.formatting import (
     rate,
 )
 from subjectwise.utils.atomic_files import new_file
-from subjectwise.utils.optional_dependencies import require
 
 PROTOCOLS = {
     "grouped": "near-duplicate questions are on one side of the split",
@@ -107,7 +106,9 @@ def render_comparison(comparison: Comparison) -> str:
 
 
 def _render(template: str, **content: Any) -> str:
-    jinja2 = require("jinja2", "report")
+    import jinja2
+    from markupsafe import Markup
+
     css = resources.files("subjectwise.evaluation.report").joinpath("page.css").read_text(encoding="utf-8")
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("subjectwise.evaluation.report", ""),
@@ -124,7 +125,7 @@ def _render(template: str, **content: Any) -> str:
         rate=rate,
         range=percent_range,
         bar=interval_bar,
-        breakable=lambda name: require("markupsafe", "report").Markup("<wbr>").join(breakable_parts(name)),
+        breakable=lambda name: Markup("<wbr>").join(breakable_parts(name)),
     )
     return str(
         environment.get_template(template).render(

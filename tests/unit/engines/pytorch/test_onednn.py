@@ -35,7 +35,7 @@ from subjectwise.classifier import Classifier
 from subjectwise.labels import LabelSet
 from subjectwise.engines.pytorch import forward
 imported = limits()
-Classifier.zero_shot(LabelSet(("law", "math")), base=sys.argv[1], device="cpu").classify("Why?")
+Classifier.zero_shot(LabelSet(("law", "math")), base=sys.argv[1], device="cpu", engine="pytorch").classify("Why?")
 print(json.dumps([imported, seen[0]]))
 """
 

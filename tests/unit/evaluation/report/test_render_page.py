@@ -4,7 +4,6 @@ import base64
 import hashlib
 import json
 import re
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from typer.testing import CliRunner
 
 from helpers.report_files import make_curve, make_evaluation, make_report, put
 from subjectwise.cli.report import report as command
-from subjectwise.errors import DataError, SubjectwiseError
+from subjectwise.errors import DataError
 from subjectwise.evaluation.comparison import compare, read_measured
 from subjectwise.evaluation.report.chart_geometry import STRONGEST_SHADE
 from subjectwise.evaluation.report.render_page import render_comparison, write_page
@@ -265,12 +264,6 @@ def test_bad_input_is_one_sentence(tmp_path: Path) -> None:
     path.write_text(good)
     put(tmp_path / "in/curve", make_curve() | {"points": None}, "learning_curve.json")
     refused("learning_curve.json is damaged: points is not a list")
-
-
-def test_a_missing_library_is_named(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "jinja2", None)
-    with pytest.raises(SubjectwiseError, match=r"needs jinja2, which is not installed; .*subjectwise\[report\]"):
-        write_page(folder, tmp_path / "page.html")
 
 
 def test_the_command(folder: Path, tmp_path: Path) -> None:
