@@ -48,6 +48,7 @@ def finished(
         "classify a file": ["classify", "-i", str(rows_file), "-o", str(folder / "a.csv"), *answering],
         "classify into parquet": ["classify", "-i", str(rows_file), "-o", str(folder / "a.parquet"), *answering],
         "classify with pytorch": ["classify", "a", *answering, "--engine", "pytorch"],
+        "classify on ray": ["classify", "--ray", "local", "-i", str(rows_file), "-o", str(folder / "ray"), *answering],
         "explain": ["explain", "What is torque?", *answering],
         "data split": ["data", "split", "--source", str(rows_file), "--output", str(folder / "split")],
         "data split of the hub": ["data", "split", "--output", str(folder / "hub")],

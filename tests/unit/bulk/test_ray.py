@@ -148,37 +148,6 @@ def test_a_row_without_an_answer(cluster: None, tiny_model: Path, tmp_path: Path
 
 
 @pytest.mark.slow
-def test_a_killed_worker_loses_no_row(cluster: None, tiny_model: Path, questions: Path, tmp_path: Path) -> None:
-    import threading
-
-    import psutil
-
-    killed: list[int] = []
-    stop = threading.Event()
-
-    def kill_one() -> None:
-        while not stop.wait(0.2):
-            for process in psutil.Process().children(recursive=True):
-                if any("AnswerChunks)).submit" in part for part in process.cmdline()):
-                    process.kill()
-                    killed.append(process.pid)
-                    return
-
-    write_lines(questions / "a.jsonl", ROWS * 4)
-    thread = threading.Thread(target=kill_one)
-    thread.start()
-    out = tmp_path / "out"
-    done = run_command(
-        "classify", "--ray", "local", "--input", questions, "--output", out, "--model", tiny_model, *HALVES
-    )
-    stop.set()
-    thread.join()
-    assert done.returncode == 0, done.stderr
-    assert killed, "a worker was killed"
-    assert [row["note"] for row in read_answers(out / "a.jsonl")] == [row["note"] for row in ROWS * 4]
-
-
-@pytest.mark.slow
 def test_a_dataset_in_a_pipeline(cluster: None, tiny_model: Path, tmp_path: Path) -> None:
     import ray
 
