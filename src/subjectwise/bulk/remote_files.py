@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from subjectwise.data.table_formats import TEXT_FORMATS
 from subjectwise.errors import DataError, OutputError
 from subjectwise.utils.atomic_files import new_file
+from subjectwise.utils.optional_dependencies import require
 
 
 def is_uri(path: str) -> bool:
@@ -50,7 +51,7 @@ def _list_local(pattern: str) -> list[tuple[str, str]]:
 
 
 def _list_uri(uri: str) -> list[tuple[str, str]]:
-    from pyarrow import fs
+    fs = require("pyarrow.fs", "ray")
 
     try:
         system, path = fs.FileSystem.from_uri(uri)
@@ -71,7 +72,7 @@ def local_copy(path: str) -> Iterator[Path]:
     if not is_uri(path):
         yield Path(path)
         return
-    from pyarrow import fs
+    fs = require("pyarrow.fs", "ray")
 
     with tempfile.TemporaryDirectory(prefix="subjectwise-") as folder:
         copy = Path(folder) / PurePosixPath(path).name
@@ -92,7 +93,7 @@ def new_output(path: str) -> Iterator[Path]:
         with new_file(Path(path)) as temporary:
             yield temporary
         return
-    from pyarrow import fs
+    fs = require("pyarrow.fs", "ray")
 
     with tempfile.TemporaryDirectory(prefix="subjectwise-") as folder:
         written = Path(folder) / PurePosixPath(path).name
@@ -108,7 +109,7 @@ def new_output(path: str) -> Iterator[Path]:
 
 def existing(paths: Sequence[str]) -> set[str]:
     """Return those of `paths` that are files."""
-    from pyarrow import fs
+    fs = require("pyarrow.fs", "ray")
 
     def exists(path: str) -> bool:
         if not is_uri(path):
