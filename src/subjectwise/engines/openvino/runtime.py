@@ -29,11 +29,6 @@ def core() -> ov.Core:
     return _core
 
 
-def computes_bfloat16() -> bool:
-    """Return whether the processor computes in bfloat16."""
-    return "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-
-
 def machine() -> dict[str, str]:
     """Return what a compiled model depends on beside its graph: OpenVINO's version and the processor."""
     return {
