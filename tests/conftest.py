@@ -13,6 +13,8 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+# Tests that hide modules undo setuptools' replacement of distutils, which compiling layers would then miss.
+os.environ.setdefault("SETUPTOOLS_USE_DISTUTILS", "stdlib")
 
 # A hook, which pytest finds here by its name.
 from helpers.requirements import pytest_runtest_setup  # noqa: F401

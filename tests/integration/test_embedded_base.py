@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from kinds import CARD_QUESTIONS
 
 import subjectwise
 from helpers.tiny_models import needs_base
@@ -26,17 +27,6 @@ from subjectwise.text.prompt import Prompt
 from subjectwise.utils.atomic_files import file_sha256
 
 MODEL = Path(subjectwise.__file__).parent / "shipped"
-
-# The questions of the model card and the answers that it gives or means.
-CARD = {
-    "What are the key principles of quantum mechanics?": "physics",
-    "What is the optimal capital structure for a corporation?": "business",
-    "How do neurons transmit signals?": "biology",
-    "What are the principles of contract law?": "law",
-    "What is the best strategy for corporate mergers?": "business",
-    "How does cognitive bias affect decision making?": "psychology",
-    "Explain the legal requirements for contract formation": "law",
-}
 
 
 def test_the_shipped_folder_is_complete_and_small() -> None:
@@ -61,8 +51,8 @@ def test_the_embedded_file_is_the_one() -> None:
 
 @needs_base
 def test_examples_of_the_model_card(classifier: Classifier) -> None:
-    predictions = classifier.classify(list(CARD))
-    assert [item.label for item in predictions] == list(CARD.values())
+    predictions = classifier.classify(list(CARD_QUESTIONS))
+    assert [item.label for item in predictions] == list(CARD_QUESTIONS.values())
     assert all(item.score > 0.5 for item in predictions)
 
 
@@ -88,7 +78,7 @@ def test_the_demo(classifier: Classifier) -> None:
 @pytest.mark.slow  # 12 s: 28 questions by the plain path
 def test_bfloat16_and_batches_answer_as_the_plain_float32_path_does(classifier: Classifier) -> None:
     plain, config = Classifier.from_pretrained(device="cpu", dtype="float32"), read_config(MODEL)
-    questions = [*CARD, *(f"{question} Give {n} reasons." for question in CARD for n in (2, 3, 5))]
+    questions = [*CARD_QUESTIONS, *(f"{question} Give {n} reasons." for question in CARD_QUESTIONS for n in (2, 3, 5))]
     model = load_base(device="cpu", dtype="float32").model
     merge_adapter(model, MODEL)
     prompt = Prompt(load_tokenizer(MODEL), config.labels, config.prompt, words=config.words)

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from helpers.folders import copy_folder, edit, read
-from helpers.tiny_models import needs_base
 from subjectwise.baselines.baseline import Baseline
 from subjectwise.classifier import Classifier
 
@@ -35,12 +34,6 @@ def test_a_model_folder_gives_the_same_answers(name: str) -> None:
 def test_a_baseline_gives_the_same_answers() -> None:
     baseline = Baseline.load(WRITTEN / "baseline")
     np.testing.assert_allclose(baseline.predict_proba(QUESTIONS), ANSWERS["baseline"], atol=1e-6)
-
-
-@needs_base
-def test_the_shipped_folder_gives_the_same_answers() -> None:
-    classifier = Classifier.from_pretrained(device="cpu", dtype="float32", engine="pytorch")
-    np.testing.assert_allclose(classifier.predict_proba(ANSWERS["shipped_questions"]), ANSWERS["shipped"], atol=1e-6)
 
 
 def test_a_head_with_removed_settings_is_read(tmp_path: Path) -> None:

@@ -14,13 +14,16 @@ from subjectwise.models.base_info import BaseInfo
 from subjectwise.models.lora import WEIGHTS_FILE, read_adapter, weight_changes
 from subjectwise.models.tokenizer import read_gguf_tokenizer, read_tokenizer
 from subjectwise.types import Tokenizer
-from subjectwise.utils.atomic_files import read_json
+from subjectwise.utils.atomic_files import file_sha256, read_json
 from subjectwise.utils.cache_folder import known_sha256
 
 if TYPE_CHECKING:
     from subjectwise.engines.openvino.compiled_decoder import CompiledDecoder
     from subjectwise.engines.openvino.decoder_config import DecoderConfig
     from subjectwise.engines.openvino.weights import DecoderWeights
+
+
+CONFIG_FILE = "config.json"
 
 
 @dataclass(frozen=True)
@@ -60,7 +63,6 @@ def load_compiled_base(
         check: raises an error where these files are not what is wanted, before they are compiled.
 
     Raises:
-        SubjectwiseError: OpenVINO is not installed.
         BaseModelError: the base is missing, damaged, or of a family that this engine cannot run.
         ModelFolderError: the adapter is not plain LoRA, or is damaged.
     """
@@ -70,7 +72,9 @@ def load_compiled_base(
     check(files)
     changed = known_sha256(adapter / WEIGHTS_FILE) if adapter and (adapter / WEIGHTS_FILE).is_file() else ""
     scale = f":{(adapter / 'adapter_config.json').read_text(encoding='utf-8')}" if adapter and changed else ""
-    decoder = CompiledDecoder(files.sha256, changed + scale, partial(_read, files.path, adapter), dtype)
+    # Equal weights may have another shape by their configuration, which a GGUF file has within.
+    shape = file_sha256(files.path / CONFIG_FILE) if files.path.is_dir() else ""
+    decoder = CompiledDecoder(f"{files.sha256}:{shape}", changed + scale, partial(_read, files.path, adapter), dtype)
     return CompiledBase(decoder, files, _info(name, files, decoder.config))
 
 
@@ -98,7 +102,7 @@ def unsupported_base(files: BaseFiles) -> str:
     from subjectwise.engines.openvino.decoder_config import FAMILIES, unsupported
 
     if files.path.is_dir():
-        return unsupported(read_json(files.path / "config.json", BaseModelError))
+        return unsupported(read_json(files.path / CONFIG_FILE, BaseModelError))
     with files.path.open("rb") as stream:
         start = stream.read(4096)
     # The first key of a GGUF file is its architecture: a name, the type 8, a length and the text.

@@ -151,7 +151,10 @@ class LoopErrors:
 
     def __call__(self, loop: asyncio.AbstractEventLoop, context: JsonObject) -> None:
         """Handle an error, as `loop.set_exception_handler` takes it."""
-        if not str(context.get("message", "")).startswith("socket.accept() out of system resource"):
+        message = str(context.get("message", ""))
+        if "BaseSelectorEventLoop._start_serving" in message:
+            return  # asyncio tries once for each connection that could not be accepted; by now the socket is closed
+        if not message.startswith("socket.accept() out of system resource"):
             loop.default_exception_handler(context)
         elif self._clock() >= self._next_report:
             self._next_report = self._clock() + _REPORT_SECONDS

@@ -83,6 +83,7 @@ def test_descriptors_run_out_quietly(caplog: pytest.LogCaptureFixture) -> None:
     loop = asyncio.new_event_loop()
     now = [0.0]
     errors = LoopErrors(clock=lambda: now[0])
+    errors(loop, {"message": "Exception in callback BaseSelectorEventLoop._start_serving(...)"})
     full = {"message": "socket.accept() out of system resource", "exception": OSError(24, "Too many open files")}
     for _ in range(1000):
         errors(loop, full)

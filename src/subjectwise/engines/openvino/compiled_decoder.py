@@ -12,8 +12,8 @@ import numpy as np
 from subjectwise.engines.openvino.compiled_cache import compiled_entry
 from subjectwise.engines.openvino.decoder_config import config_from_dict
 from subjectwise.engines.openvino.graph import decoder_graph, head_graph
-from subjectwise.engines.openvino.number_formats import BFLOAT16, FLOAT32, Table, write_table
-from subjectwise.engines.openvino.runtime import CompiledFile, compile_to, computes_bfloat16, machine
+from subjectwise.engines.openvino.row_table import Table, write_table
+from subjectwise.engines.openvino.runtime import CompiledFile, compile_to, machine
 from subjectwise.engines.openvino.weights import EMBEDDING, HEAD, DecoderWeights
 from subjectwise.errors import BaseModelError
 from subjectwise.types import Float32Array, IntArray
@@ -22,7 +22,7 @@ from subjectwise.utils.atomic_files import read_json, write_json
 # Changed whenever the graphs change, so that entries of an earlier version are not used.
 _GRAPH_VERSION = "1"
 
-_PRECISIONS = {"float32": FLOAT32, "bfloat16": BFLOAT16, "float16": "f16"}
+_PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
 _DECODER, _OUTPUT_HEAD, _EMBEDDING, _HEAD_ROWS = "decoder.blob", "output_head.blob", "embedding.npy", "head.npy"
 _SHAPE = "shape.json"
@@ -40,7 +40,7 @@ class CompiledDecoder:
         base: a hash of the base's weights.
         adapter: a hash of the adapter's; empty without one.
         read: opens the weights, the adapter merged into them; called where they were not compiled before.
-        dtype: computed in: `auto` (bfloat16 where the processor has it, else float32), or its name.
+        dtype: what is asked for: `auto` or the name of a precision; float32 is what it computes in.
 
     Raises:
         BaseModelError: the weights cannot be read, or OpenVINO cannot run such a model.
@@ -48,16 +48,17 @@ class CompiledDecoder:
 
     def __init__(self, base: str, adapter: str, read: Callable[[], DecoderWeights], dtype: str = "auto") -> None:
         read = cache(read)  # decoder and output head are in the same files
-        precision = precision_of(dtype)
-        self.precision = next(name for name, own in _PRECISIONS.items() if own == precision)
-        shared = {"base": base, "precision": precision, "graph": _GRAPH_VERSION, **machine()}
-        make_head = partial(_make_head, read, precision)
-        make_decoder = partial(_make_decoder, read, precision)
-        folder, self._head = _opened({**shared, "part": "head"}, make_head, _OUTPUT_HEAD, precision)
+        if dtype not in _PRECISIONS:
+            raise BaseModelError(f"Unknown precision {dtype!r}; choose one of {', '.join(_PRECISIONS)}.")
+        # Answers in bfloat16 have not been held equal to the plain path on a processor that computes in it.
+        self.precision = "float32"
+        shared = {"base": base, "precision": self.precision, "graph": _GRAPH_VERSION, **machine()}
+        make_head, make_decoder = partial(_make_head, read), partial(_make_decoder, read)
+        folder, self._head = _opened({**shared, "part": "head"}, make_head, _OUTPUT_HEAD)
         self._embedding = Table(folder / _EMBEDDING)
         self._head_rows = Table(folder / _HEAD_ROWS) if (folder / _HEAD_ROWS).exists() else self._embedding
         parts = {**shared, "part": "decoder", "adapter": adapter}
-        folder, self._decoder = _opened(parts, make_decoder, _DECODER, precision)
+        folder, self._decoder = _opened(parts, make_decoder, _DECODER)
         self.config = config_from_dict(read_json(folder / _SHAPE, BaseModelError))
         shape = (2 * self.config.layers, 1, self.config.kv_heads, 0, self.config.head_size)
         self.no_past: Float32Array = np.zeros(shape, dtype=np.float32)
@@ -108,46 +109,27 @@ class CompiledDecoder:
         return self._head_rows[tokens]
 
 
-def precision_of(dtype: str) -> str:
-    """Return the precision that OpenVINO computes in, as it names it.
-
-    Raises:
-        BaseModelError: an unknown precision.
-    """
-    if dtype == "auto":
-        return BFLOAT16 if computes_bfloat16() else FLOAT32
-    if dtype not in _PRECISIONS:
-        raise BaseModelError(f"Unknown precision {dtype!r}; choose one of auto, {', '.join(_PRECISIONS)}.")
-    return _PRECISIONS[dtype]
-
-
-def _opened(
-    parts: Mapping[str, str], make: Callable[[Path], None], name: str, precision: str
-) -> tuple[Path, CompiledFile]:
+def _opened(parts: Mapping[str, str], make: Callable[[Path], None], name: str) -> tuple[Path, CompiledFile]:
     """Return the folder of an entry and its compiled model; made again where it cannot be read."""
     folder = compiled_entry(parts, make)
     try:
-        return folder, CompiledFile(folder / name, precision)
+        return folder, CompiledFile(folder / name)
     except (RuntimeError, OSError, ValueError):
         folder = compiled_entry(parts, make, again=True)
-        return folder, CompiledFile(folder / name, precision)
+        return folder, CompiledFile(folder / name)
 
 
-def _make_head(read: Callable[[], DecoderWeights], precision: str, folder: Path) -> None:
+def _make_head(read: Callable[[], DecoderWeights], folder: Path) -> None:
     weights = read()
     table = weights.read(EMBEDDING)
     write_table(folder / _EMBEDDING, table)
     if not weights.config.tied:
         table = weights.read(HEAD)
         write_table(folder / _HEAD_ROWS, table)
-    compile_to(folder / _OUTPUT_HEAD, head_graph(table, _kept(precision)), precision)
+    compile_to(folder / _OUTPUT_HEAD, head_graph(table))
 
 
-def _make_decoder(read: Callable[[], DecoderWeights], precision: str, folder: Path) -> None:
+def _make_decoder(read: Callable[[], DecoderWeights], folder: Path) -> None:
     weights = read()
-    compile_to(folder / _DECODER, decoder_graph(weights, _kept(precision)), precision)
+    compile_to(folder / _DECODER, decoder_graph(weights))
     write_json(folder / _SHAPE, asdict(weights.config))
-
-
-def _kept(precision: str) -> str:
-    return BFLOAT16 if precision == BFLOAT16 else FLOAT32

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from subjectwise.errors import BaseModelError
 from subjectwise.types import FloatArray, JsonObject
-
-if TYPE_CHECKING:
-    from gguf import GGUFReader
+from subjectwise.utils.gguf_file import GGUFFile
 
 FAMILIES = ("llama", "qwen2", "qwen3")
 
@@ -105,24 +102,20 @@ def config_from_json(config: JsonObject) -> DecoderConfig:
     )
 
 
-def config_from_gguf(reader: GGUFReader, tensors: Collection[str]) -> DecoderConfig:
+def config_from_gguf(file: GGUFFile) -> DecoderConfig:
     """Return the shape that a GGUF file describes.
-
-    Args:
-        reader: of the file.
-        tensors: the names of its tensors.
 
     Raises:
         BaseModelError: a model that this engine cannot run; the message says why.
         KeyError, TypeError, ValueError: a damaged file.
     """
-    values = {name: field.contents() for name, field in reader.fields.items() if not name.startswith("tokenizer.")}
-    family = values["general.architecture"]
-    own = {name.removeprefix(f"{family}."): value for name, value in values.items()}
+    family = file.metadata["general.architecture"]
+    # Numbers and names, as they are checked by `config_from_json`.
+    own: JsonObject = {name.removeprefix(f"{family}."): value for name, value in file.metadata.items()}
     hidden, heads = own.get("embedding_length"), own.get("attention.head_count")
     config: JsonObject = {
         "model_type": family,
-        "vocab_size": next(int(tensor.shape[1]) for tensor in reader.tensors if tensor.name == "token_embd.weight"),
+        "vocab_size": file.tensors["token_embd.weight"].shape[0],
         "hidden_size": hidden,
         "num_hidden_layers": own.get("block_count"),
         "num_attention_heads": heads,
@@ -131,21 +124,16 @@ def config_from_gguf(reader: GGUFReader, tensors: Collection[str]) -> DecoderCon
         "rms_norm_eps": own.get("attention.layer_norm_rms_epsilon", 1e-6),
         "rope_theta": own.get("rope.freq_base", 10000.0),
         "use_sliding_window": bool(own.get("attention.sliding_window")),
-        "tie_word_embeddings": "output.weight" not in tensors,
+        "tie_word_embeddings": "output.weight" not in file.tensors,
         "max_position_embeddings": own.get("context_length", 2048),
-        "eos_token_id": _contents(reader, "tokenizer.ggml.eos_token_id"),
+        "eos_token_id": file.metadata.get("tokenizer.ggml.eos_token_id"),
     }
     scaling = own.get("rope.scaling.type", "none")
     if scaling != "none":
         config["rope_scaling"] = {"rope_type": scaling, "factor": own.get("rope.scaling.factor", 1.0)}
-    if "rope_freqs.weight" in tensors:  # the frequencies of Llama 3, precomputed
+    if "rope_freqs.weight" in file.tensors:  # the frequencies of Llama 3, precomputed
         config["rope_scaling"] = {"rope_type": "rope_freqs.weight"}
     return config_from_json(config)
-
-
-def _contents(reader: GGUFReader, name: str) -> int | None:
-    field = reader.get_field(name)
-    return None if field is None else int(field.contents())
 
 
 def _rotary(config: JsonObject) -> JsonObject:

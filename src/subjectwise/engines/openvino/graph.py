@@ -8,7 +8,6 @@ import numpy as np
 import openvino as ov
 from openvino import opset13 as ops
 
-from subjectwise.engines.openvino.number_formats import constant
 from subjectwise.engines.openvino.weights import FINAL_NORM, DecoderWeights
 from subjectwise.types import Float32Array
 
@@ -16,7 +15,7 @@ from subjectwise.types import Float32Array
 HIDDEN = np.float32(-1e30)
 
 
-def decoder_graph(weights: DecoderWeights, kind: str) -> ov.Model:
+def decoder_graph(weights: DecoderWeights) -> ov.Model:
     """Build the decoder: from the embeddings of a batch behind a prefix to the hidden states that are scored.
 
     Inputs:
@@ -32,12 +31,11 @@ def decoder_graph(weights: DecoderWeights, kind: str) -> ov.Model:
 
     Args:
         weights: of the decoder.
-        kind: the numbers that the weights are kept in, as for `constant`.
     """
-    return _Builder(weights, kind).decoder()
+    return _Builder(weights).decoder()
 
 
-def head_graph(table: Float32Array, kind: str) -> ov.Model:
+def head_graph(table: Float32Array) -> ov.Model:
     """Build the output head, for all tokens of the vocabulary but some.
 
     Inputs:
@@ -50,11 +48,10 @@ def head_graph(table: Float32Array, kind: str) -> ov.Model:
 
     Args:
         table: the weights, [vocabulary, hidden].
-        kind: as for `constant`.
     """
     hidden = _parameter("hidden", [-1, table.shape[1]])
     excluded = _parameter("excluded", [-1, 2], np.int64)
-    logits = ops.matmul(hidden, constant(table, kind), False, True)  # [positions, vocabulary]
+    logits = ops.matmul(hidden, ops.constant(np.ascontiguousarray(table)), False, True)  # [positions, vocabulary]
     pairs = ops.gather(ops.shape_of(excluded), _integers([0]), _integer(0))
     others = ops.scatter_nd_update(logits, excluded, ops.broadcast(HIDDEN, pairs))
     largest = ops.reduce_max(others, _integer(1), keep_dims=True)
@@ -68,8 +65,8 @@ def head_graph(table: Float32Array, kind: str) -> ov.Model:
 class _Builder:
     """The nodes of one decoder."""
 
-    def __init__(self, weights: DecoderWeights, kind: str) -> None:
-        self._weights, self._kind, self._config = weights, kind, weights.config
+    def __init__(self, weights: DecoderWeights) -> None:
+        self._weights, self._config = weights, weights.config
 
     def decoder(self) -> ov.Model:
         config = self._config
@@ -134,7 +131,7 @@ class _Builder:
     def _product(self, states: ov.Node, names: Sequence[str]) -> ov.Node:
         """Return the products of states with several weights, one behind the other, biases added."""
         matrices = [self._weights.read(f"{name}.weight") for name in names]  # each [out, in]
-        product = ops.matmul(states, constant(np.concatenate(matrices), self._kind), False, True)
+        product = ops.matmul(states, ops.constant(np.concatenate(matrices)), False, True)
         biases = [
             self._weights.read(f"{name}.bias") if self._weights.has(f"{name}.bias") else np.zeros(len(matrix), "f4")
             for name, matrix in zip(names, matrices, strict=True)

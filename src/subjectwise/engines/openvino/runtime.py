@@ -29,11 +29,6 @@ def core() -> ov.Core:
     return _core
 
 
-def computes_bfloat16() -> bool:
-    """Return whether the processor computes in bfloat16."""
-    return "BF16" in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-
-
 def machine() -> dict[str, str]:
     """Return what a compiled model depends on beside its graph: OpenVINO's version and the processor."""
     return {
@@ -43,19 +38,18 @@ def machine() -> dict[str, str]:
     }
 
 
-def compile_to(file: Path, graph: ov.Model, precision: str) -> None:
+def compile_to(file: Path, graph: ov.Model) -> None:
     """Compile a graph and write what was compiled to `file`.
 
     Args:
         file: a new file.
         graph: to compile.
-        precision: computed in, `f32`, `bf16` or `f16`.
 
     Raises:
         BaseModelError: OpenVINO cannot compile it.
     """
     try:
-        compiled = core().compile_model(graph, "CPU", _settings(precision))
+        compiled = core().compile_model(graph, "CPU", _settings())
         file.write_bytes(compiled.export_model().getbuffer())
     except RuntimeError as error:
         text = " ".join(str(error).split())[:200]
@@ -67,13 +61,12 @@ class CompiledFile:
 
     Args:
         file: as `compile_to` wrote it.
-        precision: as for `compile_to`.
 
     Raises:
         RuntimeError: the file is damaged, or of another version or processor.
     """
 
-    def __init__(self, file: Path, precision: str) -> None:
+    def __init__(self, file: Path) -> None:
         with file.open("rb") as stream:
             self._map = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
         # The compiled model refers to this memory, and copies what it computes with.
@@ -83,7 +76,7 @@ class CompiledFile:
         releasing.start()
         try:
             tensor = ov.Tensor(self._content, [len(self._content)], ov.Type.u8)
-            self._compiled = core().import_model(tensor, "CPU", _settings(precision))
+            self._compiled = core().import_model(tensor, "CPU", _settings())
         finally:
             done.set()
             releasing.join()
@@ -105,9 +98,9 @@ class CompiledFile:
                 return
 
 
-def _settings(precision: str) -> dict[str, object]:
+def _settings() -> dict[str, object]:
     return {
-        "INFERENCE_PRECISION_HINT": precision,
+        "INFERENCE_PRECISION_HINT": "f32",
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": thread_count(),
     }

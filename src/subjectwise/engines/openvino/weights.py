@@ -18,6 +18,7 @@ from subjectwise.errors import BaseModelError, ModelFolderError
 from subjectwise.types import Float32Array
 from subjectwise.utils.atomic_files import read_json
 from subjectwise.utils.bfloat16 import from_halves, round_to_halves
+from subjectwise.utils.gguf_file import read_gguf
 from subjectwise.utils.safetensors_arrays import array_readers
 
 # A low-rank change of a weight: A [r, in], B [out, r], and what their product is multiplied by.
@@ -117,16 +118,12 @@ def _safetensors(folder: Path) -> dict[str, Callable[[], Float32Array]]:
 
 
 def _gguf(path: Path) -> tuple[DecoderConfig, dict[str, Callable[[], Float32Array]]]:
-    from gguf import GGUFReader, dequantize
-
-    reader = GGUFReader(path)
-    tensors = {tensor.name: tensor for tensor in reader.tensors}
-    config = config_from_gguf(reader, tensors)
+    file = read_gguf(path)
+    config = config_from_gguf(file)
 
     def read(name: str, heads: int) -> Float32Array:
-        tensor = tensors[name]
         # Bases are used in bfloat16, in which the adapter was trained.
-        values = from_halves(round_to_halves(dequantize(tensor.data, tensor.tensor_type)))
+        values = from_halves(round_to_halves(file.values(name)))
         if not heads:
             return values
         # llama.cpp interleaves the two halves of each head that rotary embeddings turn together.
@@ -141,7 +138,7 @@ def _gguf(path: Path) -> tuple[DecoderConfig, dict[str, Callable[[], Float32Arra
     interleaved = {"attn_q": config.heads, "attn_k": config.kv_heads} if config.family == "llama" else {}
     readers: dict[str, Callable[[], Float32Array]] = {}
     for gguf_name, name in names.items():
-        if gguf_name in tensors:
+        if gguf_name in file.tensors:
             heads = next((heads for part, heads in interleaved.items() if f".{part}." in gguf_name), 0)
             readers[name] = partial(read, gguf_name, heads)
     return config, readers

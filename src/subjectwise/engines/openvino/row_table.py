@@ -1,34 +1,13 @@
-"""In which numbers weights are kept. Knows no model.
-
-A processor that computes in bfloat16 gets bfloat16 weights. One that computes in float32 gets the values that bfloat16
-or float16 weights have, or that an adapter merged in float32 has, unrounded: its kernels read float32 in any case.
-"""
+"""Rows of a matrix in a file, such as embeddings. Knows no model."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
-import openvino as ov
-from openvino import opset13 as ops
 
 from subjectwise.types import Float32Array, IntArray
 from subjectwise.utils.bfloat16 import from_halves, is_exact, round_to_halves
-
-FLOAT32, BFLOAT16 = "f32", "bf16"
-
-
-def constant(values: Float32Array, kind: str) -> ov.Node:
-    """Return a weight as a node of a graph, float32 where it is used.
-
-    Args:
-        values: of any shape.
-        kind: `f32`, or `bf16`, in which it is then kept.
-    """
-    if kind == FLOAT32:
-        return ops.constant(np.ascontiguousarray(values))
-    halves = round_to_halves(values)
-    return ops.convert(ops.constant(ov.Tensor(halves, list(halves.shape), ov.Type.bf16)), "f32")
 
 
 class Table:
