@@ -23,8 +23,10 @@ ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 # What was written once and is not changed later.
 HISTORY = ("docs/log.md", "docs/decisions/")
+# Made of the commands' own usage lines.
+USAGE = "docs/cli.md"
 PAGES = ["README.md", "CONTRIBUTING.md", *(path.relative_to(ROOT).as_posix() for path in sorted(DOCS.rglob("*.md")))]
-PAGES = [page for page in PAGES if not page.startswith(HISTORY)]
+PAGES = [page for page in PAGES if not page.startswith((*HISTORY, USAGE))]
 # Pages whose blocks are run from the top.
 FOLDERS = ("start", "tutorials", "how-to", "reference")
 RUN_PAGES = ["docs/README.md", *(page for page in PAGES if page.split("/")[1:-1] and page.split("/")[1] in FOLDERS)]
