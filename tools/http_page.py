@@ -1,6 +1,6 @@
 """Write docs/reference/http.md: the paths of the server, from its OpenAPI description.
 
-    python tools/http_page.py docs/reference/http.md
+python tools/http_page.py docs/reference/http.md
 """
 
 from __future__ import annotations

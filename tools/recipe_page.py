@@ -1,6 +1,6 @@
 """Write docs/reference/recipe-keys.md: every key of a recipe, with its comment in `subjectwise/recipe.py`.
 
-    python tools/recipe_page.py docs/reference/recipe-keys.md
+python tools/recipe_page.py docs/reference/recipe-keys.md
 """
 
 from __future__ import annotations

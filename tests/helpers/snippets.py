@@ -26,7 +26,9 @@ from helpers.serve_process import COMMAND, Process
 
 RUN = ("sh", "python")
 # Commands that install something; the tests run where that is done.
-_INSTALLS = re.compile(r"(sudo|pip|make|git|docker|accelerate|torchrun|python3? -m venv|(\.venv/bin/)?subjectwise setup)\b")
+_INSTALLS = re.compile(
+    r"(sudo|pip|make|git|docker|accelerate|torchrun|python3? -m venv|(\.venv/bin/)?subjectwise setup)\b"
+)
 _OWN = re.compile(r"(\.venv/bin/)?subjectwise ")
 _ADDRESS = re.compile(r"http://(?:localhost|127\.0\.0\.1):8000|\blocalhost:8000")
 

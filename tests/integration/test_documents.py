@@ -74,13 +74,10 @@ def test_the_code_of_a_page_is_sound(page: str) -> None:
 @pytest.mark.parametrize("page", RUN_PAGES)
 @needs_base
 @pytest.mark.slow  # up to 15 s per page, most of it loading models and training a tiny one
-def test_the_code_of_a_page_runs(
-    page: str, tmp_path: Path, tiny_base: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_code_of_a_page_runs(page: str, tmp_path: Path, tiny_base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for file in (ROOT / "examples" / "support_requests").iterdir():
         shutil.copy(file, tmp_path)
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("HF_HUB_OFFLINE")  # InferenceClient asks the page's own server
     short = ["--base", str(tiny_base), "--set", "training.epochs=1", "--set", "training.compile=false"]
     with reader(short) as running, _server(page) as address:
         monkeypatch.setenv("SERVER", address)
