@@ -1,7 +1,4 @@
-"""Write docs/reference/http.md: the paths of the server, from its OpenAPI description.
-
-python tools/http_page.py docs/reference/http.md
-"""
+"""Write docs/reference/http.md, or the named file: the paths of the server, from its OpenAPI description."""
 
 from __future__ import annotations
 
@@ -31,9 +28,9 @@ The commands below write `$SERVER` for the server's address, such as `http://127
 _REFUSALS = """\
 ## Refusals
 
-A refusal is `{{"error": "one sentence", "error_type": "validation"}}`, under `/v1` with the `request_id` as well. The error
-types are `validation`, `overloaded`, `backend` and `unhealthy`; at the paths of text-embeddings-inference also its
-`empty` and `tokenizer`.
+A refusal is `{{"error": "one sentence", "error_type": "validation"}}`, under `/v1` with the `request_id` as well.
+The error types are `validation`, `overloaded`, `backend` and `unhealthy`; at the paths of text-embeddings-inference also
+its `empty` and `tokenizer`.
 
 | status | why |
 | --- | --- |

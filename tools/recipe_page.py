@@ -1,7 +1,4 @@
-"""Write docs/reference/recipe-keys.md: every key of a recipe, with its comment in `subjectwise/recipe.py`.
-
-python tools/recipe_page.py docs/reference/recipe-keys.md
-"""
+"""Write docs/reference/recipe-keys.md, or the named file: every key of a recipe, with its comment in the code."""
 
 from __future__ import annotations
 
@@ -26,12 +23,13 @@ _HEAD = """\
 A recipe is a YAML file with all settings of a training run. `subjectwise train NAME` takes a shipped recipe by its name
 or your own by its path, and `--set section.key=value` changes any key of it:
 
+<!-- not run: the tutorial on training runs such a command -->
 ```sh
 subjectwise train small --data split --output my-model --set training.epochs=12 --set lora.r=32
 ```
 
-A key that a recipe leaves out has the default below. An unknown key, and a value out of range, is refused with a sentence
-that names it.
+A key that a recipe leaves out has the default below. An unknown key, and a value out of range, is refused with a
+sentence that names it.
 """
 
 

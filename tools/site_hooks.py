@@ -1,4 +1,4 @@
-"""Hooks of MkDocs: files of the repository outside docs/ that a page links to are part of the site, under `repository/`.
+"""Hooks of MkDocs: what a page links to in the repository outside docs/ is part of the site, under `repository/`.
 
 On GitHub such a link leads to the file itself, so pages write it as they would there: `../../examples/demo.py`.
 """
@@ -29,7 +29,6 @@ def on_files(files: Files, config: Any) -> Files:
             path = _outside(page.src_uri, target)
             uri = f"repository/{path}"
             if path and files.get_file_from_path(uri) is None:
-                # With `.txt` Markdown and code are shown as they are, and not taken for pages.
                 files.append(File.generated(config, uri, abs_src_path=str(_ROOT / path)))
     return files
 

@@ -26,9 +26,7 @@ from helpers.serve_process import COMMAND, Process
 
 RUN = ("sh", "python")
 # Commands that install something; the tests run where that is done.
-_INSTALLS = re.compile(
-    r"(sudo|pip|make|git|docker|accelerate|torchrun|python3? -m venv|(\.venv/bin/)?subjectwise setup)\b"
-)
+_INSTALLS = re.compile(r"(pip|make|git|docker|python3? -m venv|(\.venv/bin/)?subjectwise setup)\b")
 _OWN = re.compile(r"(\.venv/bin/)?subjectwise ")
 _ADDRESS = re.compile(r"http://(?:localhost|127\.0\.0\.1):8000|\blocalhost:8000")
 
@@ -168,11 +166,15 @@ class Reader:
         return finished.stdout
 
     def _bash(self, command: str) -> str:
-        own = shlex.join(COMMAND)
+        # With the interpreter that has the package, and the command as a person's shell finds it.
+        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        script = f'subjectwise() {{ {shlex.join(COMMAND)} "$@"; }}\n{command}'
         finished = subprocess.run(
-            ["bash", "-euo", "pipefail", "-c", f'subjectwise() {{ {own} "$@"; }}\n{command}'],
-            capture_output=True, text=True, env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
-        )  # fmt: skip
+            ["/bin/bash", "-euo", "pipefail", "-c", script],
+            capture_output=True,
+            text=True,
+            env=os.environ | {"PATH": path},
+        )
         assert finished.returncode == 0, f"{command}\n{finished.stdout}{finished.stderr}"
         return finished.stdout
 

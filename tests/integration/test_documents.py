@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import yaml
 from helpers.serving import serving_fake
 from helpers.snippets import RUN, own_arguments, prints, read_blocks, reader, shell_commands
 from helpers.tiny_models import needs_base
+from subjectwise.classifier import Classifier
 from subjectwise.cli.all_commands import app
 
 ROOT = Path(__file__).parents[2]
@@ -71,34 +73,49 @@ def test_the_code_of_a_page_is_sound(page: str) -> None:
                             raise AssertionError(f"{page}, line {block.line}: {part}: {error}") from error
 
 
-@pytest.mark.parametrize("page", RUN_PAGES)
+load = Classifier.from_pretrained
+
+
+@cache
+def _shipped(**options: Any) -> Classifier:
+    return load(**options)
+
+
+def _load_once(name: str | Path | None = None, **options: Any) -> Classifier:
+    return _shipped(**options) if name is None else load(name, **options)
+
+
+@pytest.fixture
+def loaded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Load the shipped model once for all commands and pages; let huggingface_hub ask servers of this machine."""
+    monkeypatch.setattr(Classifier, "from_pretrained", _load_once)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+
+
+@contextmanager
+def _asked(page: str) -> Iterator[str]:
+    """Serve a fake for the pages whose commands ask `$SERVER`, and yield its address; "" for the others."""
+    if "$SERVER" not in (ROOT / page).read_text(encoding="utf-8"):
+        yield ""
+        return
+    with serving_fake() as client:
+        yield str(client.base_url).rstrip("/")
+
+
 @needs_base
-@pytest.mark.slow  # up to 15 s per page, most of it loading models and training a tiny one
+@pytest.mark.slow
+@pytest.mark.usefixtures("loaded_once")
+@pytest.mark.parametrize("page", RUN_PAGES)
 def test_the_code_of_a_page_runs(page: str, tmp_path: Path, tiny_base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for file in (ROOT / "examples" / "support_requests").iterdir():
         shutil.copy(file, tmp_path)
     monkeypatch.chdir(tmp_path)
     short = ["--base", str(tiny_base), "--set", "training.epochs=1", "--set", "training.compile=false"]
-    with reader(short) as running, _server(page) as address:
+    with reader(short) as running, _asked(page) as address:
         monkeypatch.setenv("SERVER", address)
         for block in read_blocks(ROOT / page):
             if block.language in RUN and not block.not_run:
                 running.run(block)
-
-
-def _server(page: str) -> Any:
-    """A server for the pages whose commands ask `$SERVER`."""
-    import contextlib
-
-    @contextlib.contextmanager
-    def address() -> Iterator[str]:
-        if "$SERVER" not in (ROOT / page).read_text(encoding="utf-8"):
-            yield ""
-            return
-        with serving_fake() as client:
-            yield str(client.base_url).rstrip("/")
-
-    return address()
 
 
 def test_the_decisions_are_listed() -> None:
