@@ -29,8 +29,8 @@ _REFUSALS = """\
 ## Refusals
 
 A refusal is `{{"error": "one sentence", "error_type": "validation"}}`, under `/v1` with the `request_id` as well.
-The error types are `validation`, `overloaded`, `backend` and `unhealthy`; at the paths of text-embeddings-inference also
-its `empty` and `tokenizer`.
+The error types are `validation`, `overloaded`, `backend` and `unhealthy`; at the paths of text-embeddings-inference
+also its `empty` and `tokenizer`.
 
 | status | why |
 | --- | --- |

@@ -167,14 +167,10 @@ class Reader:
 
     def _bash(self, command: str) -> str:
         # With the interpreter that has the package, and the command as a person's shell finds it.
-        path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+        environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
         script = f'subjectwise() {{ {shlex.join(COMMAND)} "$@"; }}\n{command}'
-        finished = subprocess.run(
-            ["/bin/bash", "-euo", "pipefail", "-c", script],
-            capture_output=True,
-            text=True,
-            env=os.environ | {"PATH": path},
-        )
+        bash = ["/bin/bash", "-euo", "pipefail", "-c", script]
+        finished = subprocess.run(bash, capture_output=True, text=True, env=environment)
         assert finished.returncode == 0, f"{command}\n{finished.stdout}{finished.stderr}"
         return finished.stdout
 
