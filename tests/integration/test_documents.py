@@ -47,7 +47,7 @@ def parse(arguments: list[str]) -> None:
 def test_an_unknown_option_and_a_missing_one_are_seen() -> None:
     parse(["data", "split", "--output", "split"])
     for wrong in (["classify", "--colour", "x"], ["data", "split"], ["clasify", "x"]):
-        with pytest.raises(Exception, match=r"No such|Missing option"):
+        with pytest.raises(Exception, match=r"No such|Missing parameter"):
             parse(wrong)
 
 
