@@ -14,6 +14,8 @@ from subjectwise.serving.routes import llm_router, text_embeddings_inference, v1
 
 Schema = dict[str, Any]
 
+_NAMES = {"string": "text", "integer": "whole number", "boolean": "true or false"}
+
 _HEAD = """\
 <!-- Written by `make docs` from the routes in src/subjectwise/serving/; edit those. -->
 # HTTP
@@ -122,9 +124,8 @@ def _type(models: Schema, field: Schema) -> str:
         return "{" + ", ".join(f"`{name}`" for name in inner) + "}"
     if field.get("type") == "array":
         return f"list of {_type(models, field.get('items', {}))}"
-    return {"string": "text", "object": "object", "integer": "whole number", "boolean": "true or false"}.get(
-        field.get("type", "object"), field.get("type", "object")
-    )
+    kind = str(field.get("type", "object"))
+    return _NAMES.get(kind, kind)
 
 
 if __name__ == "__main__":
