@@ -236,10 +236,10 @@ def _facts(source: ExportSource, target: str, dtype: str, gap: float, longest: i
         f"{longest:,} tokens with its prompt; cut longer ones yourself."
     )
     if settings.out_of_scope:
-        lost.append("There is no in_scope: requests that belong to no label get one all the same.")
+        lost.append("There is no in_scope, the probability of belonging to any label: every text gets a label.")
     if settings.with_options:
         lost.append("Answer options are part of the text: write one per line after '- ', below the question.")
-    lost.append("A question that has the text of one of the tokenizer's special tokens gets the prompt once per part.")
+    lost.append("A question is split at the text of a special token of the tokenizer, and each part gets the prompt.")
     return ExportFacts(
         target, dtype, source.scorer.labels, source.base, source.config, source.temperature, gap, len(_PROBES),
         tuple(lost),
