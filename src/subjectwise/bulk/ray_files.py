@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from subjectwise.bulk.answer_rows import make_answering
 from subjectwise.bulk.ray_workers import RayWorkers, WorkerModel, ray_cluster
-from subjectwise.bulk.remote_files import is_uri, list_files, list_tables, local_copy, new_output
+from subjectwise.bulk.remote_files import is_below, is_uri, list_files, list_tables, local_copy, new_output
 from subjectwise.bulk.score_rows import BulkCounts, BulkOptions, InputRows, chunks, open_input, score_rows
 from subjectwise.bulk.write_answers import check_output_format, json_line, write_answers
 from subjectwise.data.table_formats import TableRow
@@ -64,7 +64,8 @@ def classify_folder(
     if options.explain or options.prior_correction != "none":
         raise DataError("--explain and --prior-correction do not work with --ray; classify such files one by one.")
     check_output_format(Path("answers.csv"), csv_encoding)
-    tables = list_tables(pattern)
+    # Answers below the questions are not questions of the next attempt.
+    tables = [(path, name) for path, name in list_tables(pattern) if not is_below(path, output)]
     finished = set(list_files(output))
     run = {**model.identity(), **asdict(replace(options, keep_going=False)), "csv_encoding": csv_encoding}
     _check_run(output, run, finished)

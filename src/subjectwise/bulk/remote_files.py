@@ -23,6 +23,13 @@ def is_uri(path: str) -> bool:
     return "://" in path
 
 
+def is_below(path: str, folder: str) -> bool:
+    """Return whether a file lies in a folder or below it, each a path or a URI."""
+    if is_uri(path) or is_uri(folder):
+        return path.startswith(f"{folder.rstrip('/')}/")
+    return Path(path).absolute().is_relative_to(Path(folder).absolute())
+
+
 def list_files(folder: str) -> list[str]:
     """Return the paths of all files below a folder or a URI, relative to it; none where it does not exist."""
     if not is_uri(folder):
@@ -70,7 +77,7 @@ def _list_uri(uri: str, allow_not_found: bool = False) -> list[tuple[str, str]]:
             return [(uri, PurePosixPath(path).name)]
         entries = system.get_file_info(fs.FileSelector(path, allow_not_found, recursive=True))
     except (OSError, ValueError) as error:
-        raise DataError(f"Cannot read {uri}: {' '.join(str(error).split())[:200]}") from error
+        raise DataError(f"Cannot read {uri}: {_reason(error)}") from error
     root = uri.rstrip("/")
     names = [PurePosixPath(entry.path).relative_to(path).as_posix() for entry in entries if entry.is_file]
     return [(f"{root}/{name}", name) for name in names]
@@ -78,7 +85,11 @@ def _list_uri(uri: str, allow_not_found: bool = False) -> list[tuple[str, str]]:
 
 @contextmanager
 def local_copy(path: str) -> Iterator[Path]:
-    """Yield a path on this machine with the content of `path`, which is that path itself where it is not a URI."""
+    """Yield a path on this machine with the content of `path`, which is that path itself where it is not a URI.
+
+    Raises:
+        DataError: it cannot be read.
+    """
     if not is_uri(path):
         yield Path(path)
         return
@@ -86,9 +97,12 @@ def local_copy(path: str) -> Iterator[Path]:
 
     with tempfile.TemporaryDirectory(prefix="subjectwise-") as folder:
         copy = Path(folder) / PurePosixPath(path).name
-        system, source = fs.FileSystem.from_uri(path)
-        with system.open_input_stream(source) as stream, copy.open("wb") as target:
-            shutil.copyfileobj(stream, target)
+        try:
+            system, source = fs.FileSystem.from_uri(path)
+            with system.open_input_stream(source) as stream, copy.open("wb") as target:
+                shutil.copyfileobj(stream, target)
+        except OSError as error:
+            raise DataError(f"Cannot read {path}: {_reason(error)}") from error
         yield copy
 
 
@@ -119,4 +133,9 @@ def new_output(path: str) -> Iterator[Path]:
             if not whole:
                 system.move(part, name)
         except OSError as error:
-            raise OutputError(f"Cannot write {path}: {' '.join(str(error).split())[:200]}") from error
+            raise OutputError(f"Cannot write {path}: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """Return what a file system says of an error, which may be long, in one line."""
+    return " ".join(str(error).split())[:200]

@@ -116,10 +116,13 @@ def export_model(
             graph = _run_by_transformers(temporary)
         else:
             with tempfile.TemporaryDirectory(prefix="subjectwise-") as written:
+                # Read back, for a graph with transformers' own attention in place of the engine's.
                 _write_transformers(Path(written), whole, tokenizer, "float32")
                 plain = _reload(Path(written))
-                write = write_onnx if target == ONNX else write_openvino
-                graph = write(plain, temporary) if dtype == "float32" else write_openvino(plain, temporary, half=True)
+                if target == ONNX:
+                    graph = write_onnx(plain, temporary)
+                else:
+                    graph = write_openvino(plain, temporary, half=dtype == "float16")
             _write_tokenizer(temporary, tokenizer)
             _write_config(temporary, whole)
         gap = _check(temporary, graph, expected, rows, _LARGEST_GAP[dtype])

@@ -1,4 +1,4 @@
-"""Files and Datasets on a local Ray cluster of two CPUs: the answers of one machine, every row once."""
+"""Files and Datasets on a local Ray cluster of three CPUs: the answers of one machine, every row once."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from helpers.tiny_models import make_rows
 from subjectwise.bulk.ray import classify
 from subjectwise.bulk.ray_files import classify_folder, output_name
 from subjectwise.bulk.ray_workers import RayWorkers, WorkerModel, ray_cluster
-from subjectwise.bulk.remote_files import list_files, list_tables, local_copy, new_output
+from subjectwise.bulk.remote_files import is_below, list_files, list_tables, local_copy, new_output
 from subjectwise.bulk.score_rows import BulkOptions
 from subjectwise.classifier import Classifier
 from subjectwise.errors import DataError, OutputError
@@ -37,7 +37,9 @@ HALVES = ("--ray-workers", "2", "--ray-cpus", "0.5", "--device", "cpu", "--dtype
 def cluster() -> Iterator[None]:
     import ray
 
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    # Ray's workers are otherwise of so low a priority that they hardly run beside other tests.
+    os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112  # Ray's own spelling
+    ray.init(num_cpus=3, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     ray.data.DataContext.get_current().enable_progress_bars = False
     yield
     ray.shutdown()
@@ -67,6 +69,10 @@ def test_tables_of_a_folder_a_pattern_and_a_uri(questions: Path) -> None:
     assert [name for _, name in listed] == names and all(path.startswith("file://") for path, _ in listed)
     with local_copy(listed[0][0]) as copy:
         assert copy.read_bytes() == (questions / "a.jsonl").read_bytes()
+    assert is_below(f"{questions}/more/c.csv", f"{questions}/more/") and not is_below(
+        f"{questions}/more.csv", str(questions / "more")
+    )
+    assert is_below("s3://b/q/a.csv", "s3://b/q") and not is_below("s3://b/qa.csv", "s3://b/q")
     with pytest.raises(DataError, match=r"has no file of a known format \(.txt, .parquet, .jsonl, .csv\)"):
         list_tables(f"{questions}/*.md")
     with pytest.raises(DataError, match="Cannot read nowhere://x"):
