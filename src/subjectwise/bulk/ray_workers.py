@@ -123,6 +123,7 @@ def ray_cluster(address: str, workers: RayWorkers = RayWorkers()) -> Iterator[No
         raise _unreachable(address) from error
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     try:
         _warn_of_waiting(workers)
         yield
