@@ -21,7 +21,7 @@ from subjectwise.models.generating_base import load_generator
 from subjectwise.models.gguf import EMBEDDED
 from subjectwise.models.label_scores import Scorer
 from subjectwise.models.model_config import SENTENCE_FOLDER, ModelConfig, description_sha256, read_config
-from subjectwise.models.model_folder import load_model, remove_base_path, shipped_folder
+from subjectwise.models.model_folder import find_model_folder, load_model, remove_base_path
 from subjectwise.models.zero_shot import ZeroShot
 from subjectwise.publish.exportable import Exportable
 from subjectwise.question_classifier import ScoreBasedClassifier
@@ -33,10 +33,6 @@ from subjectwise.text.question_list import QuestionsLike, column_values, questio
 from subjectwise.types import Progress
 from subjectwise.utils.atomic_files import file_sha256, new_folder
 from subjectwise.utils.estimator import ClassifierEstimator, not_fitted
-from subjectwise.utils.hub_download import local_folder
-
-# What a model folder may have; never a pickle.
-_MODEL_FILES = ("*.json", "*.safetensors", "*.jinja", "*.txt", "README.md")
 
 
 class Classifier(Exportable, ScoreBasedClassifier, ClassifierEstimator):
@@ -112,8 +108,7 @@ class Classifier(Exportable, ScoreBasedClassifier, ClassifierEstimator):
             BaseModelError: the base is missing; the message has the command that installs it.
         """
         classifier = cls(device=device, dtype=dtype, engine=engine)
-        folder = shipped_folder() if name is None else local_folder(name, "model", _MODEL_FILES, ModelFolderError)
-        classifier._load(folder, base)
+        classifier._load(find_model_folder(name), base)
         return classifier
 
     @classmethod
