@@ -1,7 +1,7 @@
 """Work captured once as a CUDA graph and replayed: one launch in place of thousands. Knows no model.
 
-A small model on a GPU waits for Python to launch its kernels. A graph has them all, with their arguments: the work reads
-and writes tensors that stay where they are, and must neither wait for the device nor choose by what is on it.
+A small model on a GPU waits for Python to launch its kernels. A graph has them all, with their arguments: the work
+reads and writes tensors that stay where they are, and must neither wait for the device nor choose by what is on it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class GraphCapture:
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._stream: torch.cuda.Stream | None = None
-        self._pool: tuple[int, int] | None = None
+        self._first: torch.cuda.CUDAGraph | None = None  # whose pool the others share
 
     def capture(self, work: Work) -> Work:
         """Return what replays `work`; raise RuntimeError where it cannot be captured.
@@ -43,7 +43,8 @@ class GraphCapture:
             current.wait_stream(self._stream)
             graph = torch.cuda.CUDAGraph()
             # Other threads, such as one that encodes questions, may go on using the device.
-            with torch.cuda.graph(graph, pool=self._pool, stream=self._stream, capture_error_mode="thread_local"):
+            pool = self._first.pool() if self._first else None
+            with torch.cuda.graph(graph, pool=pool, stream=self._stream, capture_error_mode="thread_local"):
                 work()
-            self._pool = self._pool or graph.pool()
+            self._first = self._first or graph
         return graph.replay

@@ -24,13 +24,6 @@ from subjectwise.engines.pytorch.packs import SIZES, PackSize
 from subjectwise.engines.token_budget import PADDING
 from subjectwise.types import FloatArray, LanguageModel
 
-
-# Rows of which the output head computes the whole vocabulary at once: [rows, vocabulary] is the largest of all tensors.
-_HEAD_ROWS = 512
-
-# A tree of so many tokens after each row is read in packs, as rows of their own; a larger one where all fit one pack.
-_TREE_IN_PACKS = 3
-
 # Packs of the largest size in a batch: the device is waited for at its end.
 _PACKS_PER_BATCH = 16
 
@@ -46,8 +39,8 @@ class PyTorchEngine:
     Args:
         model: a causal language model, on its device.
         prefix_ids: the prompt's prefix, which it reads once.
-        packs: sizes of the packs in which rows are read (`PackedDecoder`); () for none, None for the usual ones on a GPU
-            that can.
+        packs: sizes of the packs in which rows are read (`PackedDecoder`); () for none, None for the usual ones where
+            the model is on a GPU and can be run so.
     """
 
     def __init__(
@@ -83,7 +76,7 @@ class PyTorchEngine:
 
     def padding_limit(self, longest: int, tree: TokenTree) -> int:
         """Return the tokens of padding that cost as much as another batch; packed rows have none."""
-        if self.packed_decoder and self._fits_packs(longest, 1, tree):
+        if self.packed_decoder and self.packed_decoder.reads(1, longest, tree):
             return self.tokens_per_batch
         return 4 * PADDING if self._packs and not tree.ids and is_short(self.prefix, longest) else PADDING
 
@@ -96,32 +89,13 @@ class PyTorchEngine:
             A float32 array [rows, wanted[i]] for each i in 0 … len(tree.ids).
         """
         with torch.inference_mode():
-            if self.packed_decoder and self._fits_packs(max(map(len, rows)), len(rows), tree):
-                return self._log_probs_in_packs(self.packed_decoder, rows, tree, wanted)
-            if self._packs and not tree.ids and pays_to_pack(self.prefix, rows):
+            if self.packed_decoder and self.packed_decoder.reads(len(rows), max(map(len, rows)), tree):
+                states = self.packed_decoder.states(rows, tree)
+            elif self._packs and not tree.ids and pays_to_pack(self.prefix, rows):
                 states = run_packed(self.model, self.prefix, rows)
             else:
                 states = run_rows_with_tree(self.model, self.prefix, rows, tree)
             return self._head.log_probs(states, wanted)
-
-    def _fits_packs(self, longest: int, rows: int, tree: TokenTree) -> bool:
-        """Return whether rows of up to `longest` tokens, with a tree after each, are read in packs."""
-        assert self.packed_decoder is not None
-        depth = max(tree.depths(), default=-1) + 1
-        few = len(tree.ids) <= _TREE_IN_PACKS or rows * (1 + len(tree.ids)) * (longest + depth) <= self.packed_decoder.sizes[-1].tokens
-        return longest + depth <= self.packed_decoder.longest_row and few
-
-    def _log_probs_in_packs(
-        self, decoder: PackedDecoder, rows: Sequence[Sequence[int]], tree: TokenTree, wanted: Sequence[Sequence[int]]
-    ) -> list[FloatArray]:
-        """Return what `token_log_probs` does; the device is waited for once, at the end."""
-        branches = [[*row, *path] for path in ([], *tree.paths()) for row in rows]
-        hidden = decoder.last_states(branches)  # [(1 + tree) * rows, hidden]
-        log_probs = [
-            torch.cat([self._head.token_log_probs(part, tokens) for part in states.split(_HEAD_ROWS)])
-            for states, tokens in zip(hidden.split(len(rows)), wanted, strict=True)
-        ]
-        return [part.cpu().numpy() for part in log_probs]
 
     def next_token(self) -> NextToken:
         """Return a function that reads a text in pieces, from its beginning, and returns the next token after each."""

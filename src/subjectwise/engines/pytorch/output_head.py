@@ -11,6 +11,9 @@ from subjectwise.engines.pytorch.forward import HiddenStates, decoder_of, unwrap
 from subjectwise.errors import BaseModelError
 from subjectwise.types import FloatArray, LanguageModel
 
+# The logits of so many rows are in memory at once, [rows, vocabulary].
+_ROWS_AT_ONCE = 512
+
 
 class OutputHead:
     """A model's output head, from hidden states to the vocabulary.
@@ -72,18 +75,15 @@ class OutputHead:
             Arrays [rows, wanted].
         """
         pairs = zip([states.last, *states.tree.unbind(1)], wanted, strict=True)
-        return [self.token_log_probs(hidden, tokens).cpu().numpy() for hidden, tokens in pairs]
+        # All is launched before the first is waited for.
+        log_probs = [
+            torch.cat([self._token_log_probs(part, tokens) for part in torch.split(hidden, _ROWS_AT_ONCE)])
+            for hidden, tokens in pairs
+        ]
+        return [part.cpu().numpy() for part in log_probs]
 
-    def token_log_probs(self, hidden: Tensor, tokens: Sequence[int]) -> Tensor:
-        """Return log-probabilities of `tokens`, on the device and perhaps not computed yet.
-
-        Args:
-            hidden: [rows, hidden].
-            tokens: ids of the vocabulary.
-
-        Returns:
-            [rows, tokens].
-        """
+    def _token_log_probs(self, hidden: Tensor, tokens: Sequence[int]) -> Tensor:
+        """Return log-probabilities of `tokens`, [rows, tokens], on the device; `hidden` is [rows, hidden]."""
         chosen = self.logits(hidden, tokens)
         return chosen - self._log_sum(hidden, tokens, chosen)[:, None]
 

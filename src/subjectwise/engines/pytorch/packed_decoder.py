@@ -15,8 +15,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from subjectwise.engines.label_trie import NO_TREE, TokenTree
 from subjectwise.engines.pytorch.cuda_graphs import GraphCapture, Work
-from subjectwise.engines.pytorch.forward import Prefix, decoder_of, shares_prefix
+from subjectwise.engines.pytorch.forward import HiddenStates, Prefix, decoder_of, shares_prefix
 from subjectwise.engines.pytorch.packs import SIZES, PackSize, arrange, plan_packs
 from subjectwise.engines.pytorch.prefix_attention import PackedRow, register, works_on
 from subjectwise.types import LanguageModel
@@ -27,6 +28,9 @@ FAMILIES = ("llama", "qwen2", "qwen3")
 # Packs of a size that run as they are before it is compiled and captured, which takes seconds: a command that answers a
 # few questions does not wait for it.
 RUNS_BEFORE_CAPTURE = 3
+
+# A row and its tree are read as at most so many rows, unless all of them fit one pack.
+_BRANCHES = 4
 
 # The positions of these change with the length of the text, which a graph cannot follow.
 _CHANGING_POSITIONS = ("dynamic", "longrope")
@@ -67,15 +71,14 @@ class _Buffers:
 
     def __init__(self, size: PackSize, device: torch.device) -> None:
         self.all = torch.zeros(sum(size.layout), dtype=torch.int32, device=device)
-        self.tokens, self.positions, self.offsets, self.last = self.all.split(size.layout)
+        self.tokens, self.positions, self.offsets, self.last = torch.split(self.all, size.layout)
         self.whole = torch.tensor([0, size.tokens], dtype=torch.int32, device=device)
 
 
 class PackedDecoder:
     """Computes the hidden state of each row's last token, in packs.
 
-    Only one thread computes at a time. What is returned is on the device and may not be computed yet: nothing here waits
-    for the device.
+    Only one thread computes at a time. Nothing here waits for the device: what is returned may not be computed yet.
 
     Args:
         model: a causal language model for which `can_run_packs` holds; it is set to attention in packs.
@@ -96,10 +99,11 @@ class PackedDecoder:
         self._device: torch.device = model.device
         self._start = len(prefix.ids) if prefix.layers is not None else 0
         self._before = [] if prefix.layers is not None else list(prefix.ids)
-        self._prefix = [
-            tuple(part[0].transpose(0, 1).contiguous() for part in pair)  # [prefix, key heads, size]
-            for pair in prefix.layers or ()
-        ]
+        # Of each layer, [prefix, key heads, size].
+        self._prefix: list[tuple[Tensor, Tensor] | tuple[None, None]] = [
+            (keys[0].transpose(0, 1).contiguous(), values[0].transpose(0, 1).contiguous())
+            for keys, values in prefix.layers or ()
+        ] or [(None, None)] * len(self._decoder.layers)
         self._prefix_offsets = torch.tensor([0, self._start], dtype=torch.int32, device=self._device)
         self.sizes = tuple(sizes)
         self._buffers: dict[PackSize, _Buffers] = {}
@@ -108,37 +112,46 @@ class PackedDecoder:
         self._output = torch.zeros(sizes[-1].sequences, width, dtype=model.dtype, device=self._device)
         self._on_gpu = self._device.type == "cuda"
         self._capture = capture or (GraphCapture(self._device) if self._on_gpu else None)
-        # How layers are run in a graph: the first that works, from the first size on.
-        self._ways: list[RunLayer] = [torch.compile(run_layer, fullgraph=True), run_layer] if self._capture else []
+        # How layers are run in a graph: the first way that works. A way that failed once is not tried again.
+        self._ways = ["compile", "capture"]
         self._captured: dict[PackSize, Work] = {}
         self._runs: Counter[PackSize] = Counter()
         self._lock = threading.Lock()
-
-    @property
-    def longest_row(self) -> int:
-        """How long a row may be."""
-        return self.sizes[-1].longest - len(self._before)
 
     @property
     def captured(self) -> list[int]:
         """The sizes that are captured, in tokens."""
         return sorted(size.tokens for size in self._captured)
 
-    @torch.inference_mode()
-    def last_states(self, rows: Sequence[Sequence[int]]) -> Tensor:
-        """Return the hidden state of each row's last token, after the last norm, [rows, hidden].
+    def reads(self, rows: int, longest: int, tree: TokenTree) -> bool:
+        """Return whether so many rows of up to `longest` tokens, with a tree of tokens after each, are for packs.
+
+        The tokens of a tree are read as rows of their own, which repeat the row before them: that pays for a few.
+        """
+        branches, longest = 1 + len(tree.ids), len(self._before) + longest + max(tree.depths(), default=-1) + 1
+        few = branches <= _BRANCHES or rows * branches * longest <= self.sizes[-1].tokens
+        return longest <= self.sizes[-1].longest and few
+
+    def states(self, rows: Sequence[Sequence[int]], tree: TokenTree = NO_TREE) -> HiddenStates:
+        """Return the hidden states that scoring reads: each row's last, and those of a tree of tokens after the row.
 
         Args:
-            rows: token ids without the prefix, of at most `longest_row` tokens.
+            rows: token ids without the prefix.
+            tree: as in `run_rows_with_tree`; `reads` must hold.
         """
-        own = [[*self._before, *row] for row in rows] if self._before else rows
+        branches = [[*self._before, *row, *path] for path in ([], *tree.paths()) for row in rows]
+        last, *nodes = torch.split(self._last_states(branches), len(rows))
+        return HiddenStates(last, torch.stack(nodes, dim=1) if nodes else last[:, None][:, :0])
+
+    @torch.inference_mode()
+    def _last_states(self, rows: Sequence[Sequence[int]]) -> Tensor:
+        """Return the hidden state of each row's last token, after the last norm, [rows, hidden]."""
         members: list[int] = []
         states: list[Tensor] = []
         with self._lock:
-            for pack in plan_packs([len(row) for row in own], self.sizes):
-                vector = torch.from_numpy(arrange([own[i] for i in pack.members], pack.size, self._start))
-                buffers = self._buffers_of(pack.size)
-                buffers.all.copy_(self._pinned(vector), non_blocking=True)
+            for pack in plan_packs([len(row) for row in rows], self.sizes):
+                vector = torch.from_numpy(arrange([rows[i] for i in pack.members], pack.size, self._start))
+                self._buffers_of(pack.size).all.copy_(self._pinned(vector), non_blocking=True)
                 self._compute(pack.size)
                 states.append(self._output[: len(pack.members)].clone())
                 members += pack.members
@@ -165,25 +178,22 @@ class PackedDecoder:
     def _capture_size(self, size: PackSize) -> None:
         """Capture a size, with compiled layers if they can be; if nothing can, it runs as it is."""
         while self._capture and self._ways:
+            run = torch.compile(run_layer, fullgraph=True) if self._ways[0] == "compile" else run_layer
             try:
-                self._captured[size] = self._capture.capture(partial(self._forward, size, self._ways[0]))
+                self._captured[size] = self._capture.capture(partial(self._forward, size, run))
                 return
             except Exception as error:  # of a compiler, of a driver, of memory: of any kind
-                what = "compile" if len(self._ways) > 1 else "capture"
                 reason = " ".join(str(error).split())[:200]
-                warnings.warn(f"Cannot {what} the model for this GPU; it is slower without: {reason}", stacklevel=2)
-                del self._ways[0]
+                way = self._ways.pop(0)
+                warnings.warn(f"Cannot {way} the model for this GPU; it is slower without: {reason}", stacklevel=2)
 
     def _forward(self, size: PackSize, run: RunLayer) -> None:
         """Read the buffers of a size, write the output."""
         buffers, decoder = self._buffers_of(size), self._decoder
         hidden: Tensor = decoder.embed_tokens(buffers.tokens[None])  # [1, tokens, hidden]
         cosines, sines = decoder.rotary_emb(hidden, buffers.positions[None])  # [1, tokens, head size]
-        row = PackedRow(buffers.offsets, size.longest, buffers.whole)
-        for index, layer in enumerate(decoder.layers):
-            if self._prefix:
-                keys, values = self._prefix[index]
-                row = row._replace(prefix_offsets=self._prefix_offsets, prefix_keys=keys, prefix_values=values)
+        for layer, (keys, values) in zip(decoder.layers, self._prefix, strict=True):
+            row = PackedRow(buffers.offsets, size.longest, buffers.whole, self._prefix_offsets, keys, values)
             hidden = run(layer, hidden, cosines, sines, row)
         last: Tensor = decoder.norm(hidden[0].index_select(0, buffers.last))
         self._output[: size.sequences].copy_(last)

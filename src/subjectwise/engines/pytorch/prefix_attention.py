@@ -25,7 +25,7 @@ class PackedRow(NamedTuple):
         offsets: where each sequence begins, and the end of the last, [sequences + 1], int32; some may be empty.
         longest: no sequence is longer.
         whole: the row as one sequence, [2], int32: 0 and its tokens.
-        prefix_offsets: the prefix as one sequence, [2], int32; None without a prefix.
+        prefix_offsets: the prefix as one sequence, [2], int32.
         prefix_keys: of this layer, [prefix, key heads, size]; None without a prefix.
         prefix_values: of this layer, [prefix, key heads, size]; None without a prefix.
     """
@@ -33,7 +33,7 @@ class PackedRow(NamedTuple):
     offsets: Tensor
     longest: int
     whole: Tensor
-    prefix_offsets: Tensor | None = None
+    prefix_offsets: Tensor
     prefix_keys: Tensor | None = None
     prefix_values: Tensor | None = None
 
@@ -65,7 +65,7 @@ def attend_packed(query: Tensor, key: Tensor, value: Tensor, row: PackedRow, sca
     """
     attend = _fused if query.is_cuda else attend_plainly
     own = attend(query, key, value, row.offsets, row.offsets, row.longest, row.longest, True, scale)
-    if row.prefix_keys is None or row.prefix_values is None or row.prefix_offsets is None:
+    if row.prefix_keys is None or row.prefix_values is None:
         return own.output
     prefix = attend(
         query, row.prefix_keys, row.prefix_values, row.whole, row.prefix_offsets, len(query), len(row.prefix_keys),
@@ -185,7 +185,8 @@ def packed_attention(
         )
         return fused
     scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-    return attend_packed(*(part[0].transpose(0, 1) for part in (query, key, value)), packed, scale)[None], None
+    query, key, value = (part[0].transpose(0, 1) for part in (query, key, value))  # [tokens, heads, size]
+    return attend_packed(query, key, value, packed, scale)[None], None
 
 
 def register() -> str:
@@ -214,7 +215,9 @@ def works_on(device: torch.device, dtype: torch.dtype, size: int) -> bool:
     offsets, whole = (torch.tensor(ends, dtype=torch.int32) for ends in ([0, 5, 22, 22, 24], [0, 24]))
     row = PackedRow(offsets, 17, whole, whole, keys, values)
     expected = attend_packed(query, key, value, row, size**-0.5).float()
-    moved = PackedRow(*(part.to(device) if isinstance(part, Tensor) else part for part in row))
+    moved = PackedRow(
+        offsets.to(device), 17, whole.to(device), whole.to(device), keys.to(device), values.to(device)
+    )  # fmt: skip
     try:
         given = attend_packed(query.to(device), key.to(device), value.to(device), moved, size**-0.5)
         return torch.allclose(given.float().cpu(), expected, atol=0.05, rtol=0.05)

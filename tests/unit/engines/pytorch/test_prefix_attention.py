@@ -18,7 +18,7 @@ def random(tokens: int, heads: int) -> Tensor:
 def row_of(keys: Tensor | None, values: Tensor | None) -> PackedRow:
     # A sequence of no tokens is at the end, as in a pack that is not full.
     ends = torch.tensor([0, 3, 4, 10, 10], dtype=torch.int32)
-    prefix = None if keys is None else torch.tensor([0, len(keys)], dtype=torch.int32)
+    prefix = torch.tensor([0, PREFIX if keys is not None else 0], dtype=torch.int32)
     return PackedRow(ends, 6, torch.tensor([0, 10], dtype=torch.int32), prefix, keys, values)
 
 
@@ -31,12 +31,14 @@ def test_it_is_attention_over_prefix_and_sequence(shared: bool) -> None:
     start = 0
     for length in LENGTHS:
         own = slice(start, start + length)
-        parts = [(key[own], value[own])] if keys is None else [(keys, values), (key[own], value[own])]
-        whole = [torch.cat([pair[i] for pair in parts]).transpose(0, 1)[None] for i in range(2)]
-        mask = torch.ones(length, whole[0].shape[2], dtype=torch.bool).tril(whole[0].shape[2] - length)
+        whole_keys, whole_values = key[own], value[own]
+        if keys is not None and values is not None:
+            whole_keys, whole_values = torch.cat([keys, key[own]]), torch.cat([values, value[own]])
+        mask = torch.ones(length, len(whole_keys), dtype=torch.bool).tril(len(whole_keys) - length)
         expected = torch.nn.functional.scaled_dot_product_attention(
-            query[own].transpose(0, 1)[None], *whole, attn_mask=mask, scale=0.3, enable_gqa=True
-        )
+            query[own].transpose(0, 1)[None], whole_keys.transpose(0, 1)[None], whole_values.transpose(0, 1)[None],
+            attn_mask=mask, scale=0.3, enable_gqa=True,
+        )  # fmt: skip
         torch.testing.assert_close(given[own], expected[0].transpose(0, 1))
         start += length
 
