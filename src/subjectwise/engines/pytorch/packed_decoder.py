@@ -71,7 +71,7 @@ class _Buffers:
 
     def __init__(self, size: PackSize, device: torch.device) -> None:
         self.all = torch.zeros(sum(size.layout), dtype=torch.int32, device=device)
-        self.tokens, self.positions, self.offsets, self.last = torch.split(self.all, size.layout)
+        self.tokens, self.positions, self.offsets, self.last = torch.split(self.all, list(size.layout))
         self.whole = torch.tensor([0, size.tokens], dtype=torch.int32, device=device)
 
 
