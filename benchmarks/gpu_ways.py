@@ -28,6 +28,8 @@ MAX_TOKENS = 256
 PLAIN_BATCH = 64
 NEW_TOKENS = 10  # of the model card's loop
 
+_END = "<|end|>"  # of a text, in the tokenizer of a trial
+
 TINY_SIZES = tuple(PackSize.of(tokens) for tokens in (64, 256, 1024))
 
 # From questions to the index of each one's label.
@@ -90,10 +92,10 @@ def _trained_tokenizer(texts: Sequence[str]) -> Any:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=1000, special_tokens=["<|end|>"], initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
+        vocab_size=1000, special_tokens=[_END], initial_alphabet=pre_tokenizers.ByteLevel.alphabet()
     )
     tokenizer.train_from_iterator([*texts[:500], *LABELS.names], trainer)
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|end|>", pad_token="<|end|>")
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **dict.fromkeys(("eos_token", "pad_token"), _END))
 
 
 def layer_weights(model: LanguageModel) -> int:

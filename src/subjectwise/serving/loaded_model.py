@@ -18,8 +18,8 @@ from subjectwise.types import JsonObject
 # Fields of a report that mean nothing to a reader elsewhere.
 _PRIVATE = ("command", "before")
 
-# A question of some 50 tokens: one of it, and batches that take the next larger packs (`engines.pytorch.packs`), each as
-# often as it takes until they are captured.
+# A question of some 50 tokens: once, and in batches that take the next larger packs (`engines.pytorch.packs`), each as
+# often as it takes until the pack is captured.
 _WARM_UP_QUESTION = "Which of these is a consequence of what was said, and how would you explain it to a reader? " * 2
 _WARM_UP_BATCHES = (1, 12, 48)
 _WARM_UP_RUNS = 4

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from helpers import fake_classifier
 from helpers.serving import FakeClassifier, WritingClassifier
 from subjectwise.classifier import Classifier
 from subjectwise.data.split import open_split
@@ -71,7 +72,7 @@ def test_a_model_of_other_labels_is_refused(tiny_model: Path) -> None:
 
 def test_a_gpu_is_warmed_up_and_a_cpu_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
-    fake = FakeClassifier(on_score=lambda texts: sizes.append(len(texts)))
+    fake = fake_classifier.FakeClassifier(on_score=lambda texts: sizes.append(len(texts)))
     monkeypatch.setattr("subjectwise.serving.loaded_model.load_answering_predictor", lambda *_, **__: fake)
     load_model("fake")
     assert sizes == []
