@@ -146,7 +146,7 @@ def _find_varlen() -> Any:
 
 _varlen: Any = _find_varlen()
 
-# Later versions ask to be told that several query heads share a key head; earlier ones take it as it comes.
+# Later versions want to know that several query heads share a key head; earlier ones take it as it comes.
 _GROUPED_QUERIES = (
     {"enable_gqa": True} if _varlen and "enable_gqa" in inspect.signature(_varlen.varlen_attn).parameters else {}
 )
