@@ -21,7 +21,8 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from common import HERE, RESULTS, evenly_spaced, table, write_results
 from gpu_parts import PARTS, Clock, Figure, Run, limits
 from gpu_ways import Setting, read_questions, write_random_base
 
+from subjectwise.types import JsonObject
 from subjectwise.utils.versions import library_versions, machine_description
 
 DEFAULT_QUESTIONS = HERE.parent / "data" / "written_questions.jsonl"
@@ -69,6 +71,7 @@ def main() -> None:
     device = torch.device("cpu" if arguments.tiny else "cuda")
     figures: list[Figure] = []
     failures: dict[str, str] = {}
+    notes: list[str] = []
     with tempfile.TemporaryDirectory() as folder:
         run = Run(Setting(device, arguments.tiny, Path(folder)), Clock(arguments.minutes), questions, arguments)
         write_random_base(run.setting.base, arguments.base, questions, device)
@@ -76,27 +79,25 @@ def main() -> None:
             if arguments.only and part is not limits and part.__name__ not in arguments.only:
                 continue
             try:
-                figures += part(run)
+                with warnings.catch_warnings(record=True) as warned:
+                    warnings.simplefilter("default")
+                    figures += part(run)
+                # Ours, such as of a model that cannot be compiled.
+                notes += [str(warning.message) for warning in warned if "Cannot" in str(warning.message)]
             except Exception as error:
                 failures[part.__name__] = f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
                 print(f"{part.__name__} failed: {failures[part.__name__]}", file=sys.stderr)
-            _write(arguments, figures, failures, len(questions))
+            _write(arguments, figures, {"failures": failures, "warnings": notes, "questions": len(questions)})
     print(show(figures))
+    print("\n".join(notes), file=sys.stderr)
     if failures:
         raise SystemExit(f"Failed: {', '.join(failures)}; the reasons are above and in {arguments.results}.")
 
 
-def _write(
-    arguments: argparse.Namespace, figures: Sequence[Figure], failures: Mapping[str, str], questions: int
-) -> None:
-    write_results(
-        arguments.results,
-        {
-            "command": " ".join(sys.argv), "tiny": arguments.tiny, "questions": questions,
-            "machine": machine_description(), "versions": library_versions(),
-            "figures": [asdict(figure) for figure in figures], "failures": failures,
-        },
-    )  # fmt: skip
+def _write(arguments: argparse.Namespace, figures: Sequence[Figure], more: JsonObject) -> None:
+    about = {"command": " ".join(sys.argv), "tiny": arguments.tiny, "machine": machine_description()}
+    results = {**about, "versions": library_versions(), "figures": [asdict(figure) for figure in figures], **more}
+    write_results(arguments.results, results)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from gpu_ways import Answer, Setting, generate, layer_weights, ours, plain_head,
 from subjectwise.engines.engine import PYTORCH
 from subjectwise.engines.pytorch.engine import PyTorchEngine
 from subjectwise.engines.pytorch.forward import decoder_of
+from subjectwise.engines.pytorch.packed_decoder import RUNS_BEFORE_CAPTURE
 from subjectwise.labels import MMLU_PRO_LABELS, LabelSet
 from subjectwise.models.base_model import load_base
 from subjectwise.models.devices import Compute
@@ -111,18 +112,22 @@ def limits(run: Run) -> list[Figure]:
 def right(run: Run) -> list[Figure]:
     """Compare the shipped adapter's answers with those in float32 on the CPU, 500 questions."""
     questions = [Question(text) for text in _spread(run.questions, 40 if run.setting.tiny else 500)]
-    expected = _probabilities(run, questions, reference=True)
-    given = _probabilities(run, questions, reference=False)
+    expected, _ = _probabilities(run, questions, reference=True)
+    given, captured = _probabilities(run, questions, reference=False)
     equal = float((given.argmax(axis=1) == expected.argmax(axis=1)).mean())
     gap = float(np.quantile(np.abs(given - expected).max(axis=1), 0.99))
     return [
         Figure("right", "labels equal", 100 * equal, "%", None, f">= {100 * LABELS_EQUAL:g}", equal >= LABELS_EQUAL),
         Figure("right", "gap of probabilities, p99", gap, "", None, f"<= {GAP:g}", gap <= GAP),
+        Figure("right", "sizes of packs captured", captured, "", None, "", None if run.setting.tiny else captured > 1),
     ]
 
 
-def _probabilities(run: Run, questions: Sequence[Question], *, reference: bool) -> FloatArray:
-    """Return probabilities, [questions, labels]; of the random base in a trial, which has no other prompt."""
+def _probabilities(run: Run, questions: Sequence[Question], *, reference: bool) -> tuple[FloatArray, int]:
+    """Return probabilities, [questions, labels], and how many sizes of packs are captured.
+
+    A trial has those of the random base.
+    """
     if run.setting.tiny:
         scorer, temperature = scorer_of(run.setting, "plain", () if reference else run.setting.packs), 1.0
     else:
@@ -130,19 +135,24 @@ def _probabilities(run: Run, questions: Sequence[Question], *, reference: bool) 
         loaded = load_model(shipped_folder(), compute=compute)
         assert isinstance(loaded.scorer, LabelScorer)
         scorer, temperature = loaded.scorer, loaded.config.temperature
+    encoded = scorer.encode(questions)
+    log_probs, captured = scorer.score(encoded).log_probs, 0
     if not reference:
         assert isinstance(scorer.engine, PyTorchEngine) and scorer.engine.packed_decoder, "not run in packs"
-    encoded = scorer.encode(questions)
-    for _ in range(1 if reference else 4):  # the last of which is captured
-        scores = scorer.score(encoded)
-    return apply_temperature(scores.log_probs, temperature)
+        for _ in range(RUNS_BEFORE_CAPTURE):
+            log_probs = scorer.score(encoded).log_probs
+        # The first of them one by one, in the smallest size.
+        for index, question in enumerate(encoded[: 4 * RUNS_BEFORE_CAPTURE]):
+            log_probs[index] = scorer.score([question]).log_probs[0]
+        captured = len(scorer.engine.packed_decoder.captured)
+    return apply_temperature(log_probs, temperature), captured
 
 
 def speed(run: Run) -> list[Figure]:
     """Time each way of answering, in bulk and one question at a time."""
     setting, figures = run.setting, list[Figure]()
-    weights = layer_weights(load_base(str(setting.base), device="cpu").model)
-    tokenizer = load_base(str(setting.base), device="cpu").tokenizer
+    base = load_base(str(setting.base), device="cpu")
+    weights, tokenizer = layer_weights(base.model), base.tokenizer
     # (name, way, one question in so many)
     ways: list[tuple[str, Callable[[], Answer], int]] = [
         ("ours, plain", lambda: ours(setting, "plain"), 1),
