@@ -78,15 +78,17 @@ def main() -> None:
         for part in PARTS:
             if arguments.only and part is not limits and part.__name__ not in arguments.only:
                 continue
-            try:
-                with warnings.catch_warnings(record=True) as warned:
-                    warnings.simplefilter("default")
-                    figures += part(run)
-                # Ours, such as of a model that cannot be compiled.
-                notes += [str(warning.message) for warning in warned if "Cannot" in str(warning.message)]
-            except Exception as error:
-                failures[part.__name__] = f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
-                print(f"{part.__name__} failed: {failures[part.__name__]}", file=sys.stderr)
+            with warnings.catch_warnings(record=True) as warned:
+                warnings.simplefilter("default")
+                try:
+                    for figure in part(run):
+                        figures.append(figure)
+                        print(f"{figure.part}: {figure.what}: {figure.value:.4g} {figure.unit}", file=sys.stderr)
+                except Exception as error:
+                    failures[part.__name__] = f"{type(error).__name__}: {' '.join(str(error).split())[:500]}"
+                    print(f"{part.__name__} failed: {failures[part.__name__]}", file=sys.stderr)
+            # Ours, such as of a model that cannot be compiled.
+            notes += [str(warning.message) for warning in warned if "Cannot" in str(warning.message)]
             _write(arguments, figures, {"failures": failures, "warnings": notes, "questions": len(questions)})
     print(show(figures))
     print("\n".join(notes), file=sys.stderr)

@@ -8,7 +8,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -148,9 +148,9 @@ def _probabilities(run: Run, questions: Sequence[Question], *, reference: bool) 
     return apply_temperature(log_probs, temperature), captured
 
 
-def speed(run: Run) -> list[Figure]:
+def speed(run: Run) -> Iterator[Figure]:
     """Time each way of answering, in bulk and one question at a time."""
-    setting, figures = run.setting, list[Figure]()
+    setting = run.setting
     base = load_base(str(setting.base), device="cpu")
     weights, tokenizer = layer_weights(base.model), base.tokenizer
     # (name, way, one question in so many)
@@ -174,7 +174,7 @@ def speed(run: Run) -> list[Figure]:
         tokens = sum(map(len, tokenizer(chosen, add_special_tokens=False)["input_ids"]))
         share = 2 * weights * tokens / per_pass / run.matrix_product
         wanted = ("40 % of the matrix product", share >= BULK_SHARE) if name == "ours, plain" else ("", None)
-        figures.append(Figure("speed", name, rates[name], "questions/s", share, *wanted))
+        yield Figure("speed", name, rates[name], "questions/s", share, *wanted)
         singles = _spread(run.questions, 8 if setting.tiny or step > 4 else 200)
         for text in singles[:8]:
             answer([text])
@@ -182,30 +182,26 @@ def speed(run: Run) -> list[Figure]:
         for quantile in (50, 99):
             value = float(np.quantile(taken, quantile / 100))
             single = ("<= 6 ms", value <= ONE_QUESTION) if (name, quantile) == ("ours, plain", 50) else ("", None)
-            figures.append(Figure("speed", f"{name}, one question, p{quantile}", 1000 * value, "ms", None, *single))
+            yield Figure("speed", f"{name}, one question, p{quantile}", 1000 * value, "ms", None, *single)
         del answer
         _free(run)
     if {"ours, plain", "plain head"} <= set(rates):
         ratio = rates["ours, plain"] / rates["plain head"]
-        figures.append(
-            Figure("speed", "ours, plain / plain head", ratio, "x", None, f">= {AGAINST_HEAD:g}", ratio >= AGAINST_HEAD)
-        )
-    return figures
+        met = ratio >= AGAINST_HEAD
+        yield Figure("speed", "ours, plain / plain head", ratio, "x", None, f">= {AGAINST_HEAD:g}", met)
 
 
-def training(run: Run) -> list[Figure]:
+def training(run: Run) -> Iterator[Figure]:
     """Time steps of training: forward and backward pass and optimizer."""
-    figures: list[Figure] = []
     for name, rows in TRAINED[1:] if run.setting.tiny else TRAINED:
         for compiled in (False,) if run.setting.tiny else (False, True):
             if run.clock.left < 40:
-                return figures
+                return
             base = "embedded" if name == "embedded" and not run.setting.tiny else str(run.setting.base)
             recipe = load_recipe(name, [f"base={base}", f"training.compile={str(compiled).lower()}"])
             what = f"{name}, {rows} rows, {'compiled' if compiled else 'as it is'}"
-            figures += _train(run, recipe, 2 if run.setting.tiny else rows, what)
+            yield from _train(run, recipe, 2 if run.setting.tiny else rows, what)
             _free(run)
-    return figures
 
 
 def _train(run: Run, recipe: Recipe, rows: int, what: str) -> list[Figure]:
@@ -240,29 +236,19 @@ def _train(run: Run, recipe: Recipe, rows: int, what: str) -> list[Figure]:
     return figures
 
 
-def accuracy(run: Run) -> list[Figure]:
+def accuracy(run: Run) -> Iterator[Figure]:
     """Train further seeds of the shipped adapter's recipe, as many as the time allows; they stay in --output."""
-    figures: list[Figure] = []
     for seed in range(1, 100):
         if run.arguments.mix is None or run.clock.left < 90:
             break
         started = time.monotonic()
-        command = [
-            sys.executable,
-            str(HERE / "gpu_training.py"),
-            "--data",
-            str(run.arguments.mix),
-            "--seeds",
-            str(seed),
-        ]
-        subprocess.run(
-            [*command, "--output", str(run.arguments.output)], check=True, timeout=run.clock.left, stdout=sys.stderr
-        )
-        figures.append(Figure("accuracy", f"seed {seed} trained", time.monotonic() - started, "s"))
-    return figures
+        options = ["--data", run.arguments.mix, "--seeds", seed, "--output", run.arguments.output]
+        command = [sys.executable, str(HERE / "gpu_training.py"), *map(str, options)]
+        subprocess.run(command, check=True, timeout=run.clock.left, stdout=sys.stderr)
+        yield Figure("accuracy", f"seed {seed} trained", time.monotonic() - started, "s")
 
 
-PARTS: tuple[Callable[[Run], list[Figure]], ...] = (limits, right, speed, training, accuracy)
+PARTS: tuple[Callable[[Run], Iterable[Figure]], ...] = (limits, right, speed, training, accuracy)
 
 
 def _spread(items: Sequence[str], count: int) -> list[str]:
