@@ -16,10 +16,11 @@ import torch
 from torch import Tensor
 
 from subjectwise.engines.label_trie import NO_TREE, TokenTree
+from subjectwise.engines.pytorch.attention import GROUPED
 from subjectwise.engines.pytorch.cuda_graphs import GraphCapture, Work
 from subjectwise.engines.pytorch.forward import HiddenStates, Prefix, decoder_of, shares_prefix
 from subjectwise.engines.pytorch.packs import SIZES, PackSize, arrange, plan_packs
-from subjectwise.engines.pytorch.prefix_attention import PackedRow, register, works_on
+from subjectwise.engines.pytorch.prefix_attention import PACKED, PackedRow, register, works_on
 from subjectwise.types import LanguageModel
 
 # Decoders of embedding, layers and a last norm, whose layers pass on what attention of our own asks for.
@@ -46,7 +47,7 @@ def can_run_packs(model: LanguageModel) -> bool:
     rope = getattr(config, "rope_parameters", None) or {}
     return (
         config.model_type in FAMILIES
-        and config._attn_implementation in ("sdpa", "packed", "grouped")
+        and config._attn_implementation in ("sdpa", GROUPED, PACKED)
         and shares_prefix(model)
         # Adapters that are not merged, and weights in 4 bits, have another precision.
         and all(weight.dtype == model.dtype and weight.device == model.device for weight in weights)
