@@ -1,4 +1,4 @@
-"""On a GPU: graphs read what their buffers hold, and captured packs give the padded path's scores. Skipped elsewhere."""
+"""On a GPU, graphs read what their buffers hold, and captured packs give the scores of padded batches."""
 
 from __future__ import annotations
 
