@@ -36,7 +36,7 @@ from subjectwise.utils.estimator import ClassifierEstimator, not_fitted
 from subjectwise.utils.hub_download import local_folder
 
 # What a model folder may have; never a pickle.
-_MODEL_FILES = ("*.json", "*.safetensors", "*.jinja", "*.txt", "README.md")
+MODEL_FILES = ("*.json", "*.safetensors", "*.jinja", "*.txt", "README.md")
 
 
 class Classifier(Exportable, ScoreBasedClassifier, ClassifierEstimator):
@@ -112,7 +112,7 @@ class Classifier(Exportable, ScoreBasedClassifier, ClassifierEstimator):
             BaseModelError: the base is missing; the message has the command that installs it.
         """
         classifier = cls(device=device, dtype=dtype, engine=engine)
-        folder = shipped_folder() if name is None else local_folder(name, "model", _MODEL_FILES, ModelFolderError)
+        folder = shipped_folder() if name is None else local_folder(name, "model", MODEL_FILES, ModelFolderError)
         classifier._load(folder, base)
         return classifier
 
