@@ -28,6 +28,7 @@ from subjectwise.utils.json_records import FieldError, from_json, to_json
 SCHEMA_VERSION = 1
 CONFIG_FILE = "fast.json"
 WEIGHTS_FILE = "fast.safetensors"
+FAST_FILES = (CONFIG_FILE, WEIGHTS_FILE)
 
 _Kind = TypeVar("_Kind", bound=np.generic)
 
@@ -242,7 +243,7 @@ def load_fast_model(folder: Path) -> FastModel:
     from safetensors import SafetensorError
     from safetensors.numpy import load_file
 
-    config_file, weights_file = folder / CONFIG_FILE, folder / WEIGHTS_FILE
+    config_file, weights_file = (folder / name for name in FAST_FILES)
     for file in (config_file, weights_file):
         if not file.is_file():
             raise ModelFolderError(f"{file} is missing; train the fast model again with 'subjectwise train-fast'.")
@@ -265,7 +266,7 @@ def load_fast_model(folder: Path) -> FastModel:
 
 def fast_files_sha256(folder: Path) -> str:
     """Return the hash of a fast model's files, which identifies it."""
-    return files_sha256([folder / CONFIG_FILE, folder / WEIGHTS_FILE])
+    return files_sha256([folder / name for name in FAST_FILES])
 
 
 def _typed(values: npt.NDArray[Any], kind: type[_Kind]) -> npt.NDArray[_Kind]:

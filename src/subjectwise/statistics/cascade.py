@@ -91,22 +91,42 @@ def nll(probabilities: FloatArray, truth: IntArray, weights: FloatArray) -> floa
 
 
 def find_min_confidence(
-    confidence: FloatArray, fast_right: BoolArray, slow_right: BoolArray, allowed: float, weights: FloatArray
+    confidence: FloatArray,
+    fast_right: BoolArray,
+    slow_right: BoolArray,
+    pooled_right: BoolArray,
+    allowed: float,
+    weights: FloatArray,
 ) -> float | None:
-    """Return the lowest confidence from which on answers of the fast model cost at most `allowed` of the accuracy.
+    """Return the least confidence that is enough for an answer of the fast model alone; None where none is.
+
+    Without a loss it is the one below which the slow model alone is more often right than the fast one: there the
+    accuracy gained so far is greatest. With a loss it is the lowest at which the pair is at most so much less accurate
+    than the slow model alone.
 
     Args:
         confidence: of the fast model, [rows]; below 0 where it may not answer.
         fast_right: whether its answer is right, [rows].
         slow_right: whether the answer of the slow model is, [rows].
+        pooled_right: whether the combined answer is, [rows].
         allowed: share of all rows, 0 to 1.
         weights: of the rows, [rows].
     """
     order = np.argsort(-confidence, kind="stable")
     order = order[confidence[order] >= 0]
-    lost = np.cumsum(weights[order] * (slow_right[order].astype(np.float64) - fast_right[order])) / weights.sum()
-    ranked = confidence[order]
     # Rows of equal confidence are answered together.
-    ends = np.flatnonzero(np.diff(ranked, append=-np.inf))
-    kept = ends[lost[ends] <= allowed]
-    return float(ranked[kept[-1]]) if kept.size else None
+    ends = np.flatnonzero(np.diff(confidence[order], append=-np.inf))
+    if not ends.size:
+        return None
+    shares = weights / weights.sum()
+
+    def gained(better: BoolArray, worse: BoolArray) -> FloatArray:
+        return np.asarray(np.cumsum((shares * (better.astype(np.float64) - worse))[order])[ends])
+
+    alone = gained(fast_right, slow_right)
+    if not allowed:
+        best = len(alone) - 1 - int(np.argmax(alone[::-1]))  # the last of equals
+        return float(confidence[order][ends[best]]) if alone[best] >= 0 else None
+    pooled = float((shares * (pooled_right.astype(np.float64) - slow_right)).sum())
+    kept = np.flatnonzero(pooled + gained(fast_right, pooled_right) >= -allowed)
+    return float(confidence[order][ends[kept[-1]]]) if kept.size else None

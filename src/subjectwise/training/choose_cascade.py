@@ -66,16 +66,17 @@ def choose_cascade(config: FastConfig, scores: PairScores, min_in_scope: float |
     fast = scores.fast.probabilities
     pooling = fit_pooling(scores.slow[labelled], fast[labelled], scores.truth[labelled], scores.weights[labelled])
     pooled = pooling.combine(scores.slow, fast)
-    slow_right, fast_right = scores.right(scores.slow), scores.right(fast)
     # A request of no label is answered wrongly by the fast model, whatever it says, and by the language model not.
-    slow_right = slow_right | (scores.truth < 0)
+    unlabelled = scores.truth < 0
+    slow_right, pooled_right = scores.right(scores.slow) | unlabelled, scores.right(pooled) | unlabelled
+    fast_right = scores.right(fast)
     may = config.may_answer(scores.fast, min_in_scope)
     confidence = np.where(may, scores.fast.confidence, -1.0)
     promises: dict[str, Promise] = {}
     measured: JsonObject = {}
     for name, least in {
         **{
-            loss: find_min_confidence(confidence, fast_right, slow_right, points / 100, scores.weights)
+            loss: find_min_confidence(confidence, fast_right, slow_right, pooled_right, points / 100, scores.weights)
             for loss, points in LOSSES.items()
         },
         NEVER: None,

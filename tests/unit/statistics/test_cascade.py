@@ -7,7 +7,7 @@ import pytest
 
 from subjectwise.errors import DataError
 from subjectwise.statistics.cascade import Pooling, check_loss, find_min_confidence, fit_pooling, nll
-from subjectwise.types import FloatArray, IntArray
+from subjectwise.types import BoolArray, FloatArray, IntArray
 
 
 def noisy(truth: IntArray, strength: float, generator: np.random.Generator) -> FloatArray:
@@ -42,22 +42,34 @@ def test_a_probability_of_zero_stays_finite() -> None:
     assert np.isfinite(Pooling(1.0, 0.5).combine(certain, certain[::-1])).all()
 
 
-def test_the_least_confidence_is_where_the_allowed_loss_is_spent() -> None:
-    confidence = np.array([0.9, 0.8, 0.7, 0.6, 0.5, -1.0])
-    fast_right = np.array([True, True, False, True, False, True])
-    slow_right = np.array([True, True, True, False, True, False])
-    weights = np.ones(6)
-    # Lost at 0.7, gained back at 0.6, lost again at 0.5; the last row may not be answered at all.
-    assert find_min_confidence(confidence, fast_right, slow_right, 0.0, weights) == 0.6
-    assert find_min_confidence(confidence, fast_right, slow_right, 1 / 6 + 1e-9, weights) == 0.5
-    assert find_min_confidence(confidence, ~slow_right, slow_right, 0.0, weights) is None
-    assert find_min_confidence(np.full(6, -1.0), fast_right, slow_right, 1.0, weights) is None
+CONFIDENCE = np.array([0.9, 0.8, 0.7, 0.6, 0.5, -1.0])
+FAST_RIGHT = np.array([True, True, False, True, False, True])
+SLOW_RIGHT = np.array([True, False, True, False, True, False])
+
+
+def least(allowed: float, fast: BoolArray = FAST_RIGHT, pooled: BoolArray = SLOW_RIGHT) -> float | None:
+    return find_min_confidence(CONFIDENCE, fast, SLOW_RIGHT, pooled, allowed, np.ones(6))
+
+
+def test_without_a_loss_the_gain_is_greatest() -> None:
+    """One right answer more at 0.8, lost again at 0.7, gained at 0.6; the last row may not be answered at all."""
+    assert least(0.0) == 0.6
+    assert least(0.0, fast=~FAST_RIGHT) is None
+
+
+def test_a_loss_may_be_spent_and_what_is_pooled_pays_for_it() -> None:
+    wrong = np.zeros(6, dtype=np.bool_)
+    assert least(1 / 6, wrong) == 0.8 and least(2 / 6, wrong) == 0.6 and least(0.01, wrong) is None
+    # Combined answers that are right where the slow model is not allow for more.
+    assert least(1 / 6, wrong, pooled=np.ones(6, dtype=np.bool_)) == 0.6
 
 
 def test_rows_of_equal_confidence_are_answered_together() -> None:
-    confidence = np.array([0.9, 0.8, 0.8])
-    right = np.array([True, True, False])
-    assert find_min_confidence(confidence, right, np.ones(3, dtype=np.bool_), 0.0, np.ones(3)) == 0.9
+    confidence, slow = np.array([0.9, 0.8, 0.8]), np.array([False, False, True])
+    fast, weights = np.array([True, True, False]), np.array([1.0, 1.0, 3.0])
+    assert find_min_confidence(confidence, fast, slow, slow, 0.0, weights) == 0.9
+    nothing = np.full(3, -1.0)
+    assert find_min_confidence(nothing, fast, slow, slow, 1.0, weights) is None
 
 
 def test_an_unknown_loss_is_refused() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ TEXTS = [
 def plain_counts(text: str) -> list[Counter[str]]:
     """Return the counts of words and pairs, and of character n-grams, by the letter."""
     words = re.findall(r"\w+", text.lower())
-    grams = Counter(words) + Counter(f"{a} {b}" for a, b in zip(words, words[1:], strict=False))
+    grams = Counter(words) + Counter(f"{a} {b}" for a, b in pairwise(words))
     characters: Counter[str] = Counter()
     for token in text.lower().split():
         padded = f" {token} "
