@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from subjectwise.baselines.baseline import Baseline
-from subjectwise.baselines.cascade import fast_folder, load_cascade
+from subjectwise.baselines.cascade import Cascade, fast_folder
 from subjectwise.baselines.saved_baseline import is_baseline_folder
 from subjectwise.classifier import MODEL_FILES, Classifier
 from subjectwise.data.split import SplitFolder
@@ -64,7 +64,7 @@ def load_predictor(
     if colon and kind in CASCADES:
         fast, behind = split_cascade(name)
         model = load_predictor(behind, labels, data=data, with_options=with_options, base=base, compute=compute)
-        return load_cascade(_model_folder(fast), model, CASCADES[kind])
+        return Cascade.load(model, _model_folder(fast), CASCADES[kind])
     if colon and kind in (FEW_SHOT, BASELINE) and data is None:
         raise DataError(f"{name} learns from training rows; give it a split folder, or train it first.")
     if colon and kind == BASELINE and data is not None:

@@ -79,6 +79,8 @@ def test_a_cascade_by_name(folder: Path, tiny_model: Path) -> None:
     cascade = load_predictor(f"cascade-1:{folder}+{tiny_model}", compute=CPU)
     assert isinstance(cascade, Cascade) and not cascade.warning and cascade.labels == cascade.fast.labels
     assert cascade.classify(QUESTION).answered_by in ("fast", "model")
+    plain = Classifier.from_pretrained(folder, device="cpu", dtype="float32")
+    assert Cascade.load(plain, folder, "1").classify(QUESTION) == cascade.classify(QUESTION)
     name = f"cascade:{folder}+{tiny_model}"
     assert predictor_files_sha256(name).startswith(predictor_files_sha256(str(tiny_model)))
     assert split_cascade(name) == (str(folder), str(tiny_model))

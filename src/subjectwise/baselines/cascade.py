@@ -14,6 +14,7 @@ from subjectwise.errors import DataError, ModelFolderError
 from subjectwise.labels import LabelSet
 from subjectwise.models.fast_model import FastAnswers, FastModel, is_fast_folder, load_fast_model
 from subjectwise.models.model_config import FAST_FOLDER
+from subjectwise.models.model_folder import shipped_folder
 from subjectwise.question_classifier import QuestionClassifier, ScoreBasedClassifier
 from subjectwise.records import EncodedQuestion, Explanation, Question, Scored
 from subjectwise.statistics.cascade import NEVER, Promise, check_loss
@@ -47,6 +48,21 @@ class Cascade(ScoreBasedClassifier):
             check_loss(self.loss)
         if list(self.fast.labels) != list(self.model.labels):
             raise DataError("The fast model and the language model of a cascade have different labels.")
+
+    @classmethod
+    def load(cls, model: QuestionClassifier, fast: Path | str | None = None, loss: str = "0") -> Cascade:
+        """Return a cascade of a loaded predictor and the fast model in a folder.
+
+        Args:
+            model: answers the rest.
+            fast: the folder of a fast model, or a model folder that has one; None for the shipped one.
+            loss: as for the class.
+
+        Raises:
+            ModelFolderError: the folder has no fast model, or a damaged one.
+            DataError: as for the class.
+        """
+        return cls(load_fast_model(fast_folder(shipped_folder() if fast is None else Path(fast))), model, loss)
 
     @property
     def promise(self) -> Promise:
@@ -161,21 +177,6 @@ class Cascade(ScoreBasedClassifier):
         if least is None:
             return np.zeros(len(answers.known), dtype=np.bool_)
         return self.fast.config.may_answer(answers, self.min_in_scope) & (answers.confidence >= least)
-
-
-def load_cascade(fast: Path, model: QuestionClassifier, loss: str = "0") -> Cascade:
-    """Return a cascade of a loaded predictor and the fast model in a folder.
-
-    Args:
-        fast: the folder of a fast model, or a model folder that has one.
-        model: answers the rest.
-        loss: as for `Cascade`.
-
-    Raises:
-        ModelFolderError: the folder has no fast model, or a damaged one.
-        DataError: as for `Cascade`.
-    """
-    return Cascade(load_fast_model(fast_folder(fast)), model, loss)
 
 
 def fast_folder(path: Path) -> Path:

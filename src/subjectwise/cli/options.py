@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from subjectwise.records import Question
 
 ModelName = Annotated[
-    str, typer.Option(help="A model folder, a Hub name, shipped, or zero-shot:BASE. [default: shipped]")
+    str,
+    typer.Option(help="A model folder, a Hub name, shipped, zero-shot:BASE, or cascade:FAST+MODEL. [default: shipped]"),
 ]
 BaseName = Annotated[str, typer.Option(help="Where the base is, if not where the model folder says.")]
 LabelFile = Annotated[Path | None, typer.Option(help="YAML file of your own labels, for zero-shot:BASE (embedded).")]

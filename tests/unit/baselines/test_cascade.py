@@ -11,7 +11,7 @@ import pytest
 
 from helpers.fake_classifiers import FakeClassifier, one_hot_like
 from helpers.fast_models import SMALL_TALK, examples, tiny_fast_model
-from subjectwise.baselines.cascade import Cascade, load_cascade
+from subjectwise.baselines.cascade import Cascade
 from subjectwise.errors import DataError, ModelFolderError
 from subjectwise.models.fast_model import FastModel, save_fast_model
 from subjectwise.models.model_config import FAST_FOLDER
@@ -148,9 +148,9 @@ def test_it_is_loaded_from_a_model_folder_or_its_own(fast: FastModel, slow: Slow
     folder.mkdir(parents=True)
     save_fast_model(folder, fast)
     for path in (folder, folder.parent):
-        assert load_cascade(path, slow, "1").classify(SURE).label == "biology"
+        assert Cascade.load(slow, path, "1").classify(SURE).label == "biology"
     with pytest.raises(ModelFolderError, match="has no fast model; train one with 'subjectwise train-fast'"):
-        load_cascade(tmp_path, slow)
+        Cascade.load(slow, tmp_path)
 
 
 def test_the_rows_of_the_tests_are_answered(fast: FastModel, slow: Slow) -> None:
