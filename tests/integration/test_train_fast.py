@@ -61,7 +61,7 @@ def test_the_folder_has_a_fast_model_and_answers_as_before(
     texts = [row.question.text for row in rows]
     best = fast.answer(texts).probabilities.argmax(axis=1)
     right = np.mean([fast.labels.names[i] == row.label for i, row in zip(best, rows, strict=True)])
-    assert right > 0.9 and fast.config.results["fast"]["accuracy"] == pytest.approx(right)  # type: ignore[index]
+    assert right > 0.9 and fast.config.results["known"]["fast"]["accuracy"] == pytest.approx(right)  # type: ignore[index]
     assert trained.rows == len(data.examples("train")) and trained.validation_rows == len(rows)
     files = plan_upload(trained.folder, "someone/model").files
     assert {f"{FAST_FOLDER}/{CONFIG_FILE}", f"{FAST_FOLDER}/{WEIGHTS_FILE}"} <= set(files)

@@ -59,17 +59,21 @@ def train_fast(
 
 
 def _summary(result: FastResult) -> str:
-    """Return what was measured as lines of text: a mean over kinds, and each kind, of every way to answer."""
-    results: JsonObject = result.config.results
-    ways = {
-        "language model": results["model"], "fast model": results["fast"],
-        **{f"cascade, loss {loss}": measured for loss, measured in results["cascade"].items()},
-    }  # fmt: skip
+    """Return what was measured as lines of text: a mean over kinds of every way to answer."""
     lines = [
         f"{result.folder}: {result.rows:,} training rows in {result.seconds:.0f} s, {result.bytes / 1e6:.1f} MB; "
         f"on {result.validation_rows:,} validation rows, each kind weighing the same:"
     ]
-    for name, way in ways.items():
-        fast = f", {way['fast']:.0%} by the fast model" if "fast" in way else ""
-        lines.append(f"  {name:<20} accuracy {way['accuracy']:.1%}, ECE {way['ece']:.3f}{fast}")
+    results: JsonObject = result.config.results
+    for which, title in (("known", "as they are"), ("novel", "kinds that the fast model was not trained on")):
+        if measured := results.get(which):
+            lines.append(f"  {title}")
+            ways = {"language model": measured["model"], "fast model": measured["fast"]}
+            ways |= {f"cascade, loss {loss}": way for loss, way in measured["cascade"].items()}
+            lines += [f"    {name:<20} {_measured(way)}" for name, way in ways.items()]
     return "\n".join(lines)
+
+
+def _measured(way: JsonObject) -> str:
+    fast = f", {way['fast']:.0%} by the fast model" if "fast" in way else ""
+    return f"accuracy {way['accuracy']:.1%}, ECE {way['ece']:.3f}{fast}"

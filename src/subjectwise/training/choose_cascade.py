@@ -4,13 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
 from subjectwise.models.fast_model import FastAnswers, FastConfig
 from subjectwise.records import Example
-from subjectwise.statistics.cascade import LOSSES, NEVER, Promise, find_min_confidence, fit_pooling
+from subjectwise.statistics.calibration import fit_temperature
+from subjectwise.statistics.cascade import (
+    LOSSES,
+    NEVER,
+    Pooling,
+    Promise,
+    find_min_confidence,
+    fit_pooling,
+    log_probs,
+)
 from subjectwise.statistics.metrics import MEASURES
 from subjectwise.statistics.thresholds import find_thresholds
 from subjectwise.types import BoolArray, FloatArray, IntArray, JsonObject
@@ -54,47 +63,122 @@ def draw_balanced(rows: Sequence[Example], count: int, seed: int) -> list[int]:
     return sorted(drawn)
 
 
-def choose_cascade(config: FastConfig, scores: PairScores, min_in_scope: float | None) -> FastConfig:
+def join_pairs(parts: Sequence[PairScores]) -> PairScores:
+    """Return the scores of several sets of rows as one; weights stay as they are."""
+    fast = FastAnswers(
+        *(np.concatenate([getattr(part.fast, item.name) for part in parts]) for item in fields(FastAnswers))
+    )
+    return PairScores(
+        np.concatenate([part.slow for part in parts]),
+        fast,
+        np.concatenate([part.truth for part in parts]),
+        np.concatenate([part.fair for part in parts]),
+        tuple(kind for part in parts for kind in part.kinds),
+        np.concatenate([part.weights for part in parts]),
+    )
+
+
+def choose_cascade(
+    config: FastConfig, known: PairScores, novel: PairScores | None, min_in_scope: float | None
+) -> FastConfig:
     """Return `config` with pooling, promises and results that fit the rows.
+
+    Confidence means least where a text is unlike the training rows. What is chosen therefore holds for questions of
+    which half are of kinds that the fast model was trained on, and half are not; probabilities are calibrated on the
+    former.
 
     Args:
         config: of the fast model, calibrated.
-        scores: of both models.
+        known: scores of rows by both models.
+        novel: the same rows, each scored by a fast model that was trained without rows of its kind; None where the
+            rows have one kind alone.
         min_in_scope: of the language model; below it no question is answered by the fast model alone.
     """
-    labelled = np.flatnonzero(scores.truth >= 0)
-    fast = scores.fast.probabilities
-    pooling = fit_pooling(scores.slow[labelled], fast[labelled], scores.truth[labelled], scores.weights[labelled])
-    pooled = pooling.combine(scores.slow, fast)
+    # 1) The weight on all, the temperature on known rows.
+    every = known if novel is None else join_pairs([known, novel])
+    pooling = _fit_pooling(every)
+    pooling = replace(pooling, temperature=_pooled_temperature(known, pooling)) if pooling.weight else pooling
+    # 2) When the fast model answers alone.
+    pooled = pooling.combine(every.slow, every.fast.probabilities)
     # A request of no label is answered wrongly by the fast model, whatever it says, and by the language model not.
-    unlabelled = scores.truth < 0
-    slow_right, pooled_right = scores.right(scores.slow) | unlabelled, scores.right(pooled) | unlabelled
-    fast_right = scores.right(fast)
-    may = config.may_answer(scores.fast, min_in_scope)
-    confidence = np.where(may, scores.fast.confidence, -1.0)
-    promises: dict[str, Promise] = {}
-    measured: JsonObject = {}
-    for name, least in {
-        **{
-            loss: find_min_confidence(confidence, fast_right, slow_right, pooled_right, points / 100, scores.weights)
-            for loss, points in LOSSES.items()
-        },
-        NEVER: None,
-    }.items():
-        alone = np.zeros(len(may), dtype=np.bool_) if least is None else confidence >= least
-        both = np.where(alone[:, None], fast, pooled)
-        rows = labelled
-        thresholds = find_thresholds(both[rows].max(axis=1), scores.right(both)[rows], weights=scores.weights[rows])
-        promises[name] = Promise(least, float(np.average(alone, weights=scores.weights)), thresholds)
-        measured[name] = _measure(scores, both, alone)
-    results = {"model": _measure(scores, scores.slow, None), "fast": _measure(scores, fast, None), "cascade": measured}
-    return replace(config, pooling=pooling, promises=promises, results={**config.results, **results})
+    unlabelled = every.truth < 0
+    slow_right, pooled_right = every.right(every.slow) | unlabelled, every.right(pooled) | unlabelled
+    fast_right = every.right(every.fast.probabilities)
+    confidence = np.where(config.may_answer(every.fast, min_in_scope), every.fast.confidence, -1.0)
+    least = {
+        loss: find_min_confidence(confidence, fast_right, slow_right, pooled_right, points / 100, every.weights)
+        for loss, points in LOSSES.items()
+    }
+    chosen = replace(config, pooling=pooling)
+    # 3) What is then true.
+    promises = {
+        loss: _promise(chosen, minimum, known, min_in_scope) for loss, minimum in {**least, NEVER: None}.items()
+    }
+    chosen = replace(chosen, promises=promises)
+    results = {"known": measure_ways(chosen, known, min_in_scope)}
+    if novel is not None:
+        results["novel"] = measure_ways(chosen, novel, min_in_scope)
+    return replace(chosen, results={**config.results, **results})
+
+
+def _labelled(scores: PairScores) -> IntArray:
+    return np.flatnonzero(scores.truth >= 0)
+
+
+def _fit_pooling(scores: PairScores) -> Pooling:
+    rows = _labelled(scores)
+    return fit_pooling(scores.slow[rows], scores.fast.probabilities[rows], scores.truth[rows], scores.weights[rows])
+
+
+def _pooled_temperature(scores: PairScores, pooling: Pooling) -> float:
+    rows = _labelled(scores)
+    logits = log_probs(scores.slow[rows]) + pooling.weight * log_probs(scores.fast.probabilities[rows])
+    return fit_temperature(logits, scores.truth[rows], scores.weights[rows])
+
+
+def _promise(config: FastConfig, least: float | None, scores: PairScores, min_in_scope: float | None) -> Promise:
+    rows = _labelled(scores)
+    both, alone = answer_pair(config, least, scores, min_in_scope)
+    thresholds = find_thresholds(both[rows].max(axis=1), scores.right(both)[rows], weights=scores.weights[rows])
+    return Promise(least, float(np.average(alone[rows], weights=scores.weights[rows])), thresholds)
+
+
+def answer_pair(
+    config: FastConfig, least: float | None, scores: PairScores, min_in_scope: float | None
+) -> tuple[FloatArray, BoolArray]:
+    """Return the probabilities of the pair, [rows, labels], and which rows the fast model answers alone, [rows].
+
+    Args:
+        config: with its pooling.
+        least: the confidence that is enough; None where none is.
+        scores: of both models.
+        min_in_scope: of the language model.
+    """
+    fast = scores.fast
+    alone = np.zeros(len(fast.known), dtype=np.bool_)
+    if least is not None:
+        alone = config.may_answer(fast, min_in_scope) & (fast.confidence >= least)
+    pooled = config.pooling.combine(scores.slow, fast.probabilities)
+    return np.where(alone[:, None], fast.probabilities, pooled), alone
+
+
+def measure_ways(config: FastConfig, scores: PairScores, min_in_scope: float | None) -> JsonObject:
+    """Return what each way to answer measures: the language model, the fast model, and the pair by each promise."""
+    pairs = {
+        loss: answer_pair(config, promise.min_confidence, scores, min_in_scope)
+        for loss, promise in config.promises.items()
+    }
+    return {
+        "model": _measure(scores, scores.slow, None),
+        "fast": _measure(scores, scores.fast.probabilities, None),
+        "cascade": {loss: _measure(scores, *pair) for loss, pair in pairs.items()},
+    }
 
 
 def _measure(scores: PairScores, probabilities: FloatArray, alone: BoolArray | None) -> JsonObject:
     """Return means over the kinds, and accuracy and share of answers alone of each kind."""
     right, labelled = scores.right(probabilities), scores.truth >= 0
-    rows, weights = np.flatnonzero(labelled), scores.weights[labelled]
+    rows, weights = _labelled(scores), scores.weights[labelled]
     kinds = np.array(scores.kinds)
     counts = Counter(scores.kinds)
     per_kind: JsonObject = {}

@@ -42,7 +42,7 @@ class FastSettings:
 
     features: FeatureSpace = field(default_factory=lambda: FeatureSpace(2**16, 2**17))
     vocabulary_bits: int = 2**20
-    C: float = 0.3
+    C: float = 1.0
     seed: int = 42
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import time
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from subjectwise.models.model_folder import load_model
 from subjectwise.records import Example
 from subjectwise.statistics.calibration import apply_temperature
 from subjectwise.statistics.fair_labels import fair_labels
-from subjectwise.training.choose_cascade import PairScores, choose_cascade, draw_balanced
+from subjectwise.training.choose_cascade import PairScores, choose_cascade, draw_balanced, join_pairs
 from subjectwise.training.fit_fast_model import FastSettings, calibrate_fast_model, fast_texts, fit_fast_model
 from subjectwise.training.validation import score_examples
 from subjectwise.types import FloatArray
@@ -28,6 +29,12 @@ from subjectwise.utils.atomic_files import check_new, file_sha256, new_folder
 
 # Validation rows that the language model scores by default: some minutes on one core.
 VALIDATION_ROWS = 2000
+
+# Of kinds that are left out together, to see how the fast model does on text unlike its training rows.
+GROUPS = 4
+
+# Below this share of known words no question is answered by the fast model alone: it is in another language, say.
+MIN_KNOWN = 0.8
 
 
 @dataclass(frozen=True)
@@ -102,9 +109,13 @@ def train_fast(
     drawn = [validation[index] for index in draw_balanced(validation, validation_rows, seed)]
     loaded = load_model(model, base=base, compute=compute)
     slow = score_examples(loaded.scorer, drawn, shown, progress=progress)
-    scores = pair_scores(fast, apply_temperature(slow.log_probs, config.temperature), drawn, config.labels)
-    chosen = choose_cascade(fast.config, scores, config.scope.threshold if config.scope else None)
-    # 3) The folder.
+    known = pair_scores(fast, apply_temperature(slow.log_probs, config.temperature), drawn, config.labels)
+    # 3) As if each kind of rows were one that the fast model has never seen.
+    novel = novel_scores(train, validation, drawn, known, config.labels, settings)
+    chosen = choose_cascade(
+        replace(fast.config, min_known=MIN_KNOWN), known, novel, config.scope.threshold if config.scope else None
+    )
+    # 4) The folder.
     described = replace(
         chosen,
         model_sha256=file_sha256(model / config.weights_file),
@@ -119,7 +130,52 @@ def train_fast(
     return FastResult(output, len(train), len(drawn), described, size, seconds)
 
 
-def pair_scores(fast: FastModel, slow: FloatArray, rows: list[Example], labels: LabelSet) -> PairScores:
+def novel_scores(
+    train: Sequence[Example],
+    validation: Sequence[Example],
+    drawn: Sequence[Example],
+    known: PairScores,
+    labels: LabelSet,
+    settings: FastSettings | None,
+) -> PairScores | None:
+    """Return the scores of `drawn`, each row by a fast model that was trained without its kind of rows.
+
+    Kinds are those of a mixture; in data of one kind, sources. They are left out in a few groups. None where there are
+    not several.
+
+    Args:
+        train: to fit to.
+        validation: to calibrate on.
+        drawn: rows that both models score.
+        known: their scores by the fast model that has seen every kind, and by the language model.
+        labels: of both.
+        settings: of the fit.
+    """
+    kind_of = (lambda row: row.kind) if len({row.kind for row in train}) > 1 else (lambda row: row.source)
+    groups = deal_kinds(Counter(kind_of(row) for row in train))
+    parts = []
+    for group in groups if len(groups) > 1 else ():
+        rows = [index for index, row in enumerate(drawn) if kind_of(row) in group]
+        kept = [row for row in train if kind_of(row) not in group]
+        others = [row for row in validation if kind_of(row) not in group]
+        if rows and others and {row.label for row in kept} >= set(labels):
+            fast = calibrate_fast_model(
+                fit_fast_model(kept, labels, settings), others, kind_weights([row.kind for row in others])
+            )
+            parts.append(pair_scores(fast, known.slow[rows], [drawn[index] for index in rows], labels))
+            parts[-1] = replace(parts[-1], weights=known.weights[rows])
+    return join_pairs(parts) if parts else None
+
+
+def deal_kinds(rows: Counter[str]) -> list[set[str]]:
+    """Deal kinds into at most `GROUPS` groups of about as many rows; the largest first."""
+    groups: list[set[str]] = [set() for _ in range(min(GROUPS, len(rows)))]
+    for kind, _ in rows.most_common():
+        min(groups, key=lambda group: sum(rows[other] for other in group)).add(kind)
+    return groups
+
+
+def pair_scores(fast: FastModel, slow: FloatArray, rows: Sequence[Example], labels: LabelSet) -> PairScores:
     """Return what both models say of rows.
 
     Args:
@@ -137,7 +193,7 @@ def pair_scores(fast: FastModel, slow: FloatArray, rows: list[Example], labels: 
     )  # fmt: skip
 
 
-def kind_weights(kinds: list[str] | tuple[str, ...]) -> FloatArray:
+def kind_weights(kinds: Sequence[str]) -> FloatArray:
     """Return a weight for each row, by which every kind counts the same; their mean is 1, [rows]."""
     counts = Counter(kinds)
     return np.array([len(kinds) / (len(counts) * counts[kind]) for kind in kinds])
