@@ -174,10 +174,11 @@ def predictor_files_sha256(name: str) -> str:
     Returns:
         A hash in hex digits; "" for a predictor that is not a model folder on this machine.
     """
-    if name.partition(":")[0] in CASCADES:
+    kind = name.partition(":")[0]
+    if kind in CASCADES:
         fast, behind = split_cascade(name)
         model, folder = predictor_files_sha256(behind), fast_folder(_model_folder(fast))
-        return f"{model}-{fast_files_sha256(folder)}" if model else ""
+        return f"{model}-{fast_files_sha256(folder)}-{CASCADES[kind]}" if model else ""
     folder = shipped_folder() if name in ("", SHIPPED) else Path(name)
     if not folder.is_dir() or is_baseline_folder(folder):
         return ""

@@ -83,6 +83,9 @@ def test_a_cascade_by_name(folder: Path, tiny_model: Path) -> None:
     assert Cascade.load(plain, folder, "1").classify(QUESTION) == cascade.classify(QUESTION)
     name = f"cascade:{folder}+{tiny_model}"
     assert predictor_files_sha256(name).startswith(predictor_files_sha256(str(tiny_model)))
+    assert predictor_files_sha256(name) != predictor_files_sha256(name.replace("cascade", "cascade-1", 1))
+    other = load_predictor(name, compute=CPU)
+    assert other.description_sha256 not in ("", cascade.description_sha256)
     assert split_cascade(name) == (str(folder), str(tiny_model))
     assert split_cascade("cascade:a+zero-shot:b+c") == ("a", "zero-shot:b+c")
     for wrong in ("cascade:", f"cascade:{folder}", "cascade:+shipped"):

@@ -107,11 +107,13 @@ class Cascade(ScoreBasedClassifier):
     @property
     def warning(self) -> str:
         """The language model's; or one sentence where the pair was chosen with another language model."""
-        if self.model.warning or self.fast.config.model_sha256 == self.model.weights_sha256:
+        config = self.fast.config
+        fits = config.model_sha256 == self.model.weights_sha256 and config.model_temperature == self.model.temperature
+        if self.model.warning or fits:
             return self.model.warning
         return (
-            "The fast model was calibrated with another language model, so that the pair may be less accurate than "
-            "promised; run 'subjectwise train-fast'."
+            "The fast model was calibrated with another language model, or with another calibration of it, so that the "
+            "pair may be less accurate than promised; run 'subjectwise train-fast'."
         )
 
     @property
@@ -121,8 +123,9 @@ class Cascade(ScoreBasedClassifier):
 
     @property
     def description_sha256(self) -> str:
-        """The hash of what both folders say, and of the fast model's weights."""
-        return "-".join((self.model.description_sha256, self.fast.sha256, self.loss))
+        """The hash of what both folders say, and of the fast model's weights; empty where the predictor has no folder."""
+        described = self.model.description_sha256
+        return "-".join((described, self.fast.sha256, self.loss)) if described else ""
 
     @property
     def explainer(self) -> Cascade:

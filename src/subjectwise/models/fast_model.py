@@ -33,7 +33,7 @@ FAST_FILES = (CONFIG_FILE, WEIGHTS_FILE)
 _Kind = TypeVar("_Kind", bound=np.generic)
 
 # Texts that are computed together: more make the arrays fall out of the processor's caches.
-_BATCH = 64
+_BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,7 @@ class FastConfig:
         temperature: divides the scores before they become probabilities.
         scope: how log-odds of any label against none become `in_scope`; None where no such rows were trained on.
         model_sha256: of the weights of the language model for which the rest was chosen.
+        model_temperature: of that language model.
         pooling: how its probabilities are combined with the fast model's.
         promises: by the points of accuracy that may be lost, when the fast model answers alone; `NEVER` for the pair
             whose language model answers every question.
@@ -59,6 +60,7 @@ class FastConfig:
     temperature: float = 1.0
     scope: ScopeCalibration | None = None
     model_sha256: str = ""
+    model_temperature: float = 1.0
     pooling: Pooling = field(default_factory=Pooling)
     promises: dict[str, Promise] = field(default_factory=dict)
     min_known: float = 0.0

@@ -119,6 +119,7 @@ def train_fast(
     described = replace(
         chosen,
         model_sha256=file_sha256(model / config.weights_file),
+        model_temperature=config.temperature,
         manifest_sha256=data.manifest_sha256,
         results={**chosen.results, "train_rows": len(train), "validation_rows": len(drawn)},
     )
@@ -151,7 +152,11 @@ def novel_scores(
         labels: of both.
         settings: of the fit.
     """
-    kind_of = (lambda row: row.kind) if len({row.kind for row in train}) > 1 else (lambda row: row.source)
+    by_kind = len({row.kind for row in train}) > 1
+
+    def kind_of(row: Example) -> str:
+        return row.kind if by_kind else row.source
+
     groups = deal_kinds(Counter(kind_of(row) for row in train))
     parts = []
     for group in groups if len(groups) > 1 else ():

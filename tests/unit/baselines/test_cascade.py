@@ -126,10 +126,11 @@ def test_explanations_are_the_language_models(fast: FastModel, slow: Slow) -> No
 def test_it_says_what_it_is(fast: FastModel, slow: Slow) -> None:
     cascade = Cascade(fast, slow)
     assert cascade.thresholds == {"0.95": 0.9} and cascade.min_in_scope == 0.5 and not cascade.warning
-    assert cascade.weights_sha256 == "slow" and "fast" in cascade.description_sha256
-    assert cascade.description_sha256 != replace(cascade, loss="1").description_sha256
+    assert cascade.weights_sha256 == "slow" and cascade.description_sha256 == ""
     assert list(cascade.classes_) == list(cascade.labels) and cascade.prior == () and not cascade.reads_options
-    slow.weights_sha256 = "other"
+    slow.temperature = 2.0
+    assert "or with another calibration of it" in cascade.warning
+    slow.weights_sha256, slow.temperature = "other", 1.0
     assert "calibrated with another language model" in cascade.warning
 
 
