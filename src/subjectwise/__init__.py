@@ -6,6 +6,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from subjectwise.baselines.cascade import Cascade as Cascade
     from subjectwise.classifier import Classifier as Classifier
     from subjectwise.errors import SubjectwiseError as SubjectwiseError
     from subjectwise.labels import LabelSet as LabelSet
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 # Names are loaded when they are first used: `import subjectwise` must not wait for torch.
 _HOMES = {
+    "Cascade": "baselines.cascade",
     "Classifier": "classifier",
     "LabelSet": "labels",
     "Prediction": "records",
@@ -21,7 +23,7 @@ _HOMES = {
     "SubjectwiseError": "errors",
 }
 
-__all__ = ["Classifier", "LabelSet", "Prediction", "Question", "SubjectwiseError", "__version__"]
+__all__ = ["Cascade", "Classifier", "LabelSet", "Prediction", "Question", "SubjectwiseError", "__version__"]
 
 
 def __getattr__(name: str) -> Any:

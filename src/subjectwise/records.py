@@ -18,6 +18,9 @@ ABSTAIN = "abstain"
 # The answer that a model may be trained to give to requests that belong to no label; it is never returned as a label.
 OUT_OF_SCOPE = "none"
 
+# Which part of a cascade answered.
+BY_FAST, BY_MODEL = "fast", "model"
+
 # How many times an explanation hides words, by default: what keeps it under 15 classifications.
 EXPLANATION_ROUNDS = 16
 
@@ -112,12 +115,14 @@ class Scored:
         truncated: whether the middle of a question was cut out, [questions]; None where the predictor does not say.
         in_scope: probability that the question belongs to any label, [questions], 0 to 1; None where the model was not
             trained to tell.
+        by_fast: whether the fast model of a cascade answered alone, [questions]; None where there is no cascade.
     """
 
     probabilities: FloatArray
     label_mass: FloatArray | None = None
     truncated: BoolArray | None = None
     in_scope: FloatArray | None = None
+    by_fast: BoolArray | None = None
 
 
 @dataclass(frozen=True)
@@ -180,6 +185,7 @@ class Prediction:
         truncated: whether the question was longer than the model reads, so that its middle was cut out.
         in_scope: the calibrated probability that the question belongs to any of the labels, 0 to 1; None where the
             model was not trained to tell.
+        answered_by: of a cascade, `fast` where its fast model answered alone, else `model`; empty elsewhere.
     """
 
     question: str
@@ -192,6 +198,7 @@ class Prediction:
     entropy: float | None = None
     truncated: bool = False
     in_scope: float | None = None
+    answered_by: str = ""
 
     def top(self, k: int) -> list[tuple[str, float]]:
         """Return the `k` most probable labels with their probabilities, best first."""
@@ -211,6 +218,7 @@ class Prediction:
             **({} if self.in_scope is None else {"in_scope": self.in_scope}),
             **decided,
             **({"truncated": True} if self.truncated else {}),
+            **({"answered_by": self.answered_by} if self.answered_by else {}),
         }
 
 

@@ -97,7 +97,8 @@ def _table(answers: Sequence[Row], batch: pyarrow.Table, answering: Answering) -
     types = {
         "label": text, "score": number, "label_mass": number, "in_scope": number, "best_label": text,
         "scores": pyarrow.struct([(label, number) for label in answering.labels]),
-        "labels": pyarrow.list_(text), "entropy": number, "truncated": pyarrow.bool_(), "error": text,
+        "labels": pyarrow.list_(text), "entropy": number, "truncated": pyarrow.bool_(), "answered_by": text,
+        "error": text,
     }  # fmt: skip
     shown = {*answering.header([]), "truncated", "error"}
     columns = {"question": batch.column(answering.question_column)}

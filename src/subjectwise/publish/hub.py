@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from subjectwise.errors import ModelFolderError, OutputError
+from subjectwise.models.fast_model import FAST_FILES
 from subjectwise.models.model_config import (
     ADAPTER_FILES,
     COMMON_FILES,
+    FAST_FOLDER,
     SENTENCE_FOLDER,
     VOCABULARY_FILE,
     WHOLE_FILES,
@@ -22,6 +24,7 @@ _PATTERNS = (
     "special_tokens_map.json", "added_tokens.json", "vocab.json", "vocab.txt",
     "merges.txt", "chat_template.jinja", f"{RESULTS_FOLDER}/*.yaml",
     *(f"{SENTENCE_FOLDER}/{name}" for name in ADAPTER_FILES),
+    *(f"{FAST_FOLDER}/{name}" for name in FAST_FILES),
 )  # fmt: skip
 
 
