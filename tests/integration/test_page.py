@@ -179,7 +179,7 @@ def test_a_model_that_was_not_measured_is_not_called_calibrated(browser: Any, se
 def test_commands_to_take_away_run(page: Any, options: list[str]) -> None:
     page.locator("#options-box summary").click()
     page.fill("#options", "\n".join(options))
-    classify(page, "What's \"this\" \\ called?")
+    classify(page, 'What\'s "this" \\ called?')
     label = page.locator(".verdict").inner_text().split("\n")[0].split(",")[0]
     page.click("[data-snippet=python]")
     script = page.locator("#snippet").inner_text()
@@ -231,19 +231,18 @@ def test_a_phone_in_light_and_dark(browser: Any, server: Process, scheme: str) -
 
 
 def test_a_key_is_asked_for(browser: Any, tiny_model: Path) -> None:
-    with running("--model", tiny_model, "--api-key", "secret-key") as guarded:
-        with open_page(browser, guarded) as page:
-            page.fill("#key", "wrong")
-            page.keyboard.press("Enter")
-            page.locator("#key-problem", has_text="not accepted").wait_for()
-            page.fill("#key", "secret-key")
-            page.keyboard.press("Enter")
-            page.wait_for_selector("#model-body:not([hidden])")
-            page.reload()
-            page.wait_for_selector("#model-body:not([hidden])")
-            classify(page)
-            page.wait_for_selector(".reason:not([hidden])")
-            assert page.locator(".write").is_hidden(), "this server writes no sentences"
-            page.click("[data-snippet=curl]")
-            assert "$API_KEY" in page.locator("#snippet").inner_text()
-            assert "secret-key" not in page.inner_text("body")
+    with running("--model", tiny_model, "--api-key", "secret-key") as guarded, open_page(browser, guarded) as page:
+        page.fill("#key", "wrong")
+        page.keyboard.press("Enter")
+        page.locator("#key-problem", has_text="not accepted").wait_for()
+        page.fill("#key", "secret-key")
+        page.keyboard.press("Enter")
+        page.wait_for_selector("#model-body:not([hidden])")
+        page.reload()
+        page.wait_for_selector("#model-body:not([hidden])")
+        classify(page)
+        page.wait_for_selector(".reason:not([hidden])")
+        assert page.locator(".write").is_hidden(), "this server writes no sentences"
+        page.click("[data-snippet=curl]")
+        assert "$API_KEY" in page.locator("#snippet").inner_text()
+        assert "secret-key" not in page.inner_text("body")

@@ -2,12 +2,12 @@
 
 import { outOfScope } from "./answer.js";
 import { $, bar, clip, count, download, element, percent, say } from "./dom.js";
-import { ask, hasKey } from "./service.js";
+import { ask } from "./service.js";
 import { csvLine, questionColumn, readTable } from "./table.js";
 
 const ROWS_AT_ONCE = 32, PREVIEW = 5, SHOWN = 20, LONGEST_CELL = 90;
 const COLUMNS = ["subject", "probability", "best_subject", "note"];
-let facts = null, file = null, job = null, stopper = null;
+let facts = null, file = null, job = null, stopper = null, onKeyNeeded = () => {};
 
 export function setFacts(found) {
   facts = found;
@@ -84,6 +84,7 @@ async function run() {
     }
   } catch (error) {
     problem = error.name === "AbortError" ? "Stopped." : error.message;
+    if (error.status === 401) onKeyNeeded();
   }
   if (own !== job) return;
   $("file-controls").inert = false;
@@ -154,7 +155,8 @@ async function answerRows(rows, own, signal) {
   }
 }
 
-export function startFiles(onKeyNeeded) {
+export function startFiles(askForKey) {
+  onKeyNeeded = askForKey;
   const section = $("file");
   $("csv").addEventListener("change", async (event) => {
     await openFile(event.target.files[0]);
@@ -162,7 +164,7 @@ export function startFiles(onKeyNeeded) {
   });
   $("has-head").addEventListener("change", (event) => { file.hasHead = event.target.checked; showPreview(); });
   $("run").addEventListener("click", start);
-  $("continue").addEventListener("click", () => (hasKey() || facts ? run() : onKeyNeeded()));
+  $("continue").addEventListener("click", run);
   $("stop").addEventListener("click", () => stopper?.abort());
   for (const name of ["dragenter", "dragover"]) section.addEventListener(name, (event) => { event.preventDefault(); section.classList.add("over"); });
   for (const name of ["dragleave", "drop"]) section.addEventListener(name, () => section.classList.remove("over"));
