@@ -54,7 +54,7 @@ def test_axe_finds_nothing_on_the_page(
         page.locator("#options-box summary").click()
         page.fill("#options", "negligence\ntheft")
         page.click("#send")
-        page.wait_for_function("document.querySelectorAll('.reason:not([hidden])').length === 2")
+        page.locator(".reason:not([hidden])").nth(1).wait_for()
         page.locator(".write").first.click()
         page.wait_for_selector(".sentence:not([hidden])")
         page.locator(".truth").first.select_option("law")
