@@ -47,7 +47,7 @@ def origins(reports: ReportFolder) -> Origins | None:
         home = {name: kind for name, kind in kinds.items() if name.startswith(HOME)}
         abroad = {name: kind for name, kind in kinds.items() if name not in home}
         if home and abroad and item.report.predictor == reports.main.report.predictor:
-            return Origins(item, _side("MMLU-Pro", home), _side("Questions of other origin", abroad))
+            return Origins(item, _side("MMLU-Pro", home), _side("Other origins", abroad))
     return None
 
 
