@@ -25,8 +25,8 @@ FRAME_AFTER_ANSWER = """() => new Promise((resolve) => {
     new MutationObserver((_, observer) => {
         observer.disconnect();
         requestAnimationFrame(() => setTimeout(() => {
-            const [answer] = performance.getEntriesByType("resource").filter(({ name }) => name.endsWith("/v1/classify"));
-            resolve(performance.now() - answer.responseEnd);
+            const loaded = performance.getEntriesByType("resource");
+            resolve(performance.now() - loaded.find(({ name }) => name.endsWith("/v1/classify")).responseEnd);
         }));
     }).observe(document.getElementById("answers"), { childList: true });
     document.getElementById("send").click();
