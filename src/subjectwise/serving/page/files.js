@@ -20,7 +20,8 @@ async function openFile(chosen) {
   if (!chosen) return;
   stopper?.abort();
   file = job = null;
-  for (const id of ["file-controls", "preview", "download", "progress", "summary", "continue"]) $(id).hidden = true;
+  for (const id of ["file-controls", "preview", "download", "progress", "summary", "continue", "stop"]) $(id).hidden = true;
+  $("file-controls").inert = false;
   try {
     file = { name: chosen.name, ...readTable(chosen.name, new Uint8Array(await chosen.arrayBuffer())) };
     if (file.hasHead && file.lines.length < 2) throw new Error("This file has no rows below its first line.");

@@ -68,7 +68,13 @@ function showWaiting() {
   const slow = setTimeout(tick, SLOW), timer = setInterval(tick, 1000);
   return {
     onBusy: () => { busy = "The service is busy; waiting …"; tick(); },
-    end: () => { clearTimeout(slow); clearInterval(timer); $("waiting").textContent = HINT; $("cancel").hidden = true; },
+    end: (isLatest) => {
+      clearTimeout(slow);
+      clearInterval(timer);
+      if (!isLatest) return; // the next question is waited for
+      $("waiting").textContent = HINT;
+      $("cancel").hidden = true;
+    },
   };
 }
 
@@ -98,7 +104,7 @@ async function classify({ keepAddress = false } = {}) {
     hideAnswers();
     if (error.name !== "AbortError") report(error, $("problem"));
   } finally {
-    waiting.end();
+    waiting.end(own === request);
     if (own === request) $("result").removeAttribute("aria-busy");
   }
 }
@@ -184,6 +190,14 @@ function openAddress() {
   classify({ keepAddress: true });
 }
 
+function clearPage() {
+  request?.abort();
+  fillForm({ text: "", options: [] });
+  hideAnswers();
+  say($("problem"), "");
+  $("question").focus();
+}
+
 async function copyAndSay(text, what) {
   await copy(text);
   $("copied").textContent = `${what} copied.`;
@@ -259,14 +273,7 @@ $("ask").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); classify(); }
 });
 $("cancel").addEventListener("click", () => request?.abort());
-$("clear").addEventListener("click", () => {
-  request?.abort();
-  fillForm({ text: "", options: [] });
-  hideAnswers();
-  say($("problem"), "");
-  history.pushState(null, "", here());
-  $("question").focus();
-});
+$("clear").addEventListener("click", () => { clearPage(); history.pushState(null, "", here()); });
 $("compare").addEventListener("click", () => {
   const opens = $("second-box").hidden;
   showSecond(opens);
@@ -286,7 +293,7 @@ $("key-form").addEventListener("submit", (event) => {
   setKey($("key").value);
   start();
 });
-addEventListener("popstate", openAddress);
+addEventListener("popstate", () => (location.hash ? openAddress() : clearPage()));
 startSession((item) => { fillForm(item); classify(); });
 startFiles(() => { $("key-form").hidden = false; $("key").focus(); });
 start();
