@@ -17,7 +17,7 @@ from subjectwise.labels import MMLU_PRO_LABELS, LabelSet, fold_label
 from subjectwise.models.devices import AUTO, Compute
 from subjectwise.models.gguf import EMBEDDED
 from subjectwise.models.model_config import description_sha256, read_config
-from subjectwise.models.model_folder import shipped_folder
+from subjectwise.models.model_folder import find_model_folder
 from subjectwise.question_classifier import QuestionClassifier
 from subjectwise.records import Example
 from subjectwise.utils.atomic_files import file_sha256
@@ -128,12 +128,23 @@ def predictor_files_sha256(name: str) -> str:
         name: of the predictor; "" for the shipped adapter.
 
     Returns:
-        A hash in hex digits; "" for a predictor that is not a model folder on this machine.
+        A hash in hex digits; "" for a predictor without a model folder.
     """
-    folder = shipped_folder() if name in ("", SHIPPED) else Path(name)
-    if not folder.is_dir() or is_baseline_folder(folder):
-        return ""
-    return f"{file_sha256(folder / read_config(folder).weights_file)}-{description_sha256(folder)}"
+    folder = _model_folder(name)
+    return f"{file_sha256(folder / read_config(folder).weights_file)}-{description_sha256(folder)}" if folder else ""
+
+
+def predictor_reads_options(name: str) -> bool:
+    """Return whether a predictor was trained to see answer options, without loading it; as for its `reads_options`."""
+    folder = _model_folder(name)
+    return folder is not None and read_config(folder).prompt.with_options
+
+
+def _model_folder(name: str) -> Path | None:
+    """Return the model folder of a predictor, downloaded where it is on the Hub; None for one without."""
+    if name.partition(":")[0] in (ZERO_SHOT, FEW_SHOT, BASELINE, CASCADE) or is_baseline_folder(Path(name)):
+        return None
+    return find_model_folder(None if name in ("", SHIPPED) else name)
 
 
 def default_name(labels: LabelSet | None) -> str:
