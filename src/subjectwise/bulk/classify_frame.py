@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from subjectwise.classifier import Classifier
@@ -62,21 +63,21 @@ def classify_frame(
     answers = answering.classify(
         questions, decision=decision, prior_correction=prior_correction, on_progress=on_progress
     )
-    added = {prefix + name: values for name, values in _columns(answers, probabilities).items()}
+    labels = answering.labels.names if probabilities else ()
+    added = {prefix + name: values for name, values in _columns(answers, labels).items()}
     taken = [name for name in added if name in names]
     if taken:
         raise DataError(f"The frame has a column {taken[0]!r}; give a prefix for the new columns, or rename it.")
     return frame.assign(**added)
 
 
-def _columns(answers: list[Prediction], probabilities: bool) -> dict[str, list[object]]:
-    """Return the new columns by their names, in their order."""
+def _columns(answers: Sequence[Prediction], labels: Sequence[str]) -> dict[str, list[object]]:
+    """Return the new columns by their names, in their order; with the probabilities of `labels`."""
     rows = [answer.to_dict() for answer in answers]
-    scores = [row.pop("scores") for row in rows]
-    wanted = dict.fromkeys(name for row in rows for name in row if name != "question")
+    wanted = dict.fromkeys(["label", "score", *(name for row in rows for name in row)])
     columns = {name: [row.get(name, False if name == "truncated" else None) for row in rows] for name in wanted}
+    for name in ("question", "scores"):
+        columns.pop(name, None)
     if all(value is None for value in columns.get("label_mass", ())):
         columns.pop("label_mass", None)
-    if probabilities and scores:
-        columns |= {f"p({label})": [row[label] for row in scores] for label in scores[0]}
-    return columns
+    return columns | {f"p({label})": [answer.scores[label] for answer in answers] for label in labels}
