@@ -71,7 +71,7 @@ build:  ## Build the source distribution and, from it, the wheel into dist/
 wheel-test: build  ## Install the wheel alone in a clean environment and run every command there
 	python3 -m venv --clear $(VENV)-wheel
 	$(VENV)-wheel/bin/python -m pip install --quiet --constraint constraints.txt dist/*.whl
-	$(VENV)-wheel/bin/python -I tests/compat/check_wheel.py dist
+	$(VENV)-wheel/bin/python -I -u tests/compat/check_wheel.py dist
 
 # Without the extras that need PyTorch, of which a plain index has the build for CUDA alone.
 lowest: build  ## The same on the lowest versions that pyproject.toml allows, with the extras without PyTorch
@@ -79,7 +79,7 @@ lowest: build  ## The same on the lowest versions that pyproject.toml allows, wi
 	python3 -m venv --clear $(VENV)-lowest
 	wheel=$$(echo dist/*.whl) && $(VENV)-build/bin/uv pip install --quiet --python $(VENV)-lowest/bin/python \
 		--resolution lowest-direct "$$wheel[serve,evaluate,sklearn]"
-	$(VENV)-lowest/bin/python -I tests/compat/check_wheel.py dist
+	$(VENV)-lowest/bin/python -I -u tests/compat/check_wheel.py dist
 
 format: $(STAMP)  ## Format the code
 	$(BIN)/ruff check --fix .
