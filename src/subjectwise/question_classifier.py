@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Protocol, overload
+from typing import Any, Protocol, Self, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -83,6 +83,16 @@ class QuestionClassifier(Protocol):
         """The hash of what the model's folder says of it: prompt, labels, calibration; empty where it has no folder."""
         ...
 
+    @property
+    def is_cascade(self) -> bool:
+        """Whether some answers are a fast model's alone, so that each says which model it is from."""
+        ...
+
+    @property
+    def explainer(self) -> QuestionClassifier:
+        """What answers a question that is to be explained: of a cascade the language model, else the predictor."""
+        ...
+
     def encode(self, questions: Sequence[Question]) -> list[EncodedQuestion]:
         """Return what the model reads of each question, for `score`."""
         ...
@@ -137,6 +147,7 @@ class ScoreBasedClassifier(ABC):
 
     classes_: npt.NDArray[Any]
     min_in_scope: float | None = None
+    is_cascade = False
 
     @property
     @abstractmethod
@@ -152,6 +163,11 @@ class ScoreBasedClassifier(ABC):
     def description_sha256(self) -> str:
         """The hash of what the model's folder says of it; empty where it has no folder."""
         return ""
+
+    @property
+    def explainer(self) -> Self:
+        """What answers a question that is to be explained."""
+        return self
 
     @abstractmethod
     def score(
@@ -251,7 +267,7 @@ class ScoreBasedClassifier(ABC):
         """
 
         def answer(questions: Sequence[Question]) -> FloatArray:
-            return self.score(questions).probabilities
+            return self.explainer.score(questions).probabilities
 
         explanation = find_evidence(as_question(question), list(self.labels), answer, rounds)
         return replace(explanation, sentence=self.write_sentence(explanation)) if sentence else explanation

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from subjectwise.errors import DataError, QuestionError
 from subjectwise.types import BoolArray, FloatArray, JsonObject
 from subjectwise.utils.clean_text import clean_text
+from subjectwise.utils.notebook_html import Mark, bars_html, marked_html
 
 # Far above any real question (the longest of MMLU-Pro has 4,671), low enough to catch a file given as a question.
 MAX_CHARACTERS = 50_000
@@ -17,6 +18,9 @@ ABSTAIN = "abstain"
 
 # The answer that a model may be trained to give to requests that belong to no label; it is never returned as a label.
 OUT_OF_SCOPE = "none"
+
+# Which part of a cascade answered.
+BY_FAST, BY_MODEL = "fast", "model"
 
 # How many times an explanation hides words, by default: what keeps it under 15 classifications.
 EXPLANATION_ROUNDS = 16
@@ -112,12 +116,14 @@ class Scored:
         truncated: whether the middle of a question was cut out, [questions]; None where the predictor does not say.
         in_scope: probability that the question belongs to any label, [questions], 0 to 1; None where the model was not
             trained to tell.
+        by_fast: whether the fast model of a cascade answered alone, [questions]; None where there is no cascade.
     """
 
     probabilities: FloatArray
     label_mass: FloatArray | None = None
     truncated: BoolArray | None = None
     in_scope: FloatArray | None = None
+    by_fast: BoolArray | None = None
 
 
 @dataclass(frozen=True)
@@ -180,6 +186,7 @@ class Prediction:
         truncated: whether the question was longer than the model reads, so that its middle was cut out.
         in_scope: the calibrated probability that the question belongs to any of the labels, 0 to 1; None where the
             model was not trained to tell.
+        answered_by: of a cascade, `fast` where its fast model answered alone, else `model`; empty elsewhere.
     """
 
     question: str
@@ -192,6 +199,7 @@ class Prediction:
     entropy: float | None = None
     truncated: bool = False
     in_scope: float | None = None
+    answered_by: str = ""
 
     def top(self, k: int) -> list[tuple[str, float]]:
         """Return the `k` most probable labels with their probabilities, best first."""
@@ -211,7 +219,16 @@ class Prediction:
             **({} if self.in_scope is None else {"in_scope": self.in_scope}),
             **decided,
             **({"truncated": True} if self.truncated else {}),
+            **({"answered_by": self.answered_by} if self.answered_by else {}),
         }
+
+    def _repr_html_(self) -> str:
+        notes = [f"Answer: {', '.join(self.labels) or self.label}"]
+        if self.in_scope is not None:
+            notes.append(f"Belongs to any of the labels: {self.in_scope:.1%}")
+        if self.truncated:
+            notes.append("The middle of the question was cut out.")
+        return bars_html(self.question, self.top(5), notes)
 
 
 @dataclass(frozen=True)
@@ -270,3 +287,9 @@ class Explanation:
         if not self.sentence:
             del plain["sentence"]
         return plain
+
+    def _repr_html_(self) -> str:
+        title = f"{self.label} {self.score:.1%}, then {self.runner_up} {self.runner_up_score:.1%}"
+        marks = [Mark(item.start, item.end, item.weight) for item in self.evidence if item.option is None]
+        options = [f"Option {item.text}: {item.weight:+.2f}" for item in self.evidence if item.option is not None]
+        return marked_html(title, self.question, marks, [*options, *([self.sentence] if self.sentence else [])])

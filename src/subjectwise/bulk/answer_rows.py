@@ -28,6 +28,7 @@ ANSWER_KEYS = (
     "labels",
     "entropy",
     "truncated",
+    "answered_by",
     "error",
     "explanation",
 )
@@ -46,6 +47,7 @@ class Answering:
         decision: when to abstain, and whether to give several labels.
         explain: whether answers have explanations.
         tells_scope: whether the model tells requests that belong to no label.
+        is_cascade: whether each answer says which model it is from.
     """
 
     labels: tuple[str, ...]
@@ -53,6 +55,7 @@ class Answering:
     decision: Decision
     explain: bool = False
     tells_scope: bool = False
+    is_cascade: bool = False
 
     def answers(self, rows: Sequence[ScoredRow], corrected: FloatArray | None = None) -> list[Row]:
         """Return the answers to `rows`, in their order.
@@ -67,6 +70,7 @@ class Answering:
             _column([row.label_mass for row in answered]),
             np.array([row.truncated for row in answered], dtype=np.bool_),
             _column([row.in_scope for row in answered]),
+            None if any(row.by_fast is None for row in answered) else np.array([row.by_fast for row in answered]),
         )
         questions = [read_question(row.cells[self.question_column]) for row in answered]
         predictions = iter(decide(questions, scored, self.labels, self.decision))
@@ -75,6 +79,7 @@ class Answering:
     def header(self, columns: Sequence[str]) -> list[str]:
         """Return the columns of answers to rows with `columns`, where there is no row to tell them by."""
         requested = {"best_label": self.decision.may_abstain, "explanation": self.explain, "in_scope": self.tells_scope}
+        requested |= {"answered_by": self.is_cascade}
         requested |= dict.fromkeys(("labels", "entropy"), self.decision.multi_label)
         requested |= dict.fromkeys(("truncated", "error"), False)
         others = [kept_name(name) for name in columns if name != self.question_column]
@@ -104,7 +109,7 @@ def make_answering(classifier: QuestionClassifier, question_column: str, options
     tells_scope = classifier.min_in_scope is not None
     options.decision.check(labels, tells_scope)
     check_correction(options.prior_correction, classifier.prior, len(labels))
-    return Answering(labels, question_column, options.decision, options.explain, tells_scope)
+    return Answering(labels, question_column, options.decision, options.explain, tells_scope, classifier.is_cascade)
 
 
 def _column(values: Sequence[float | None]) -> FloatArray | None:

@@ -63,6 +63,7 @@ class ScoredRow:
         explanation: where one was requested.
         error: why the row has no answer; "" where it has one.
         in_scope: as in `Scored`.
+        by_fast: as in `Scored`.
     """
 
     cells: Row
@@ -73,6 +74,7 @@ class ScoredRow:
     explanation: JsonObject | None = None
     error: str = ""
     in_scope: float | None = None
+    by_fast: bool | None = None
 
 
 @dataclass
@@ -246,6 +248,7 @@ def _scored(row: TableRow, scored: Scored, index: int) -> ScoredRow:
         scored.truncated is not None and bool(scored.truncated[index]),
         row.replaced,
         in_scope=None if scored.in_scope is None else float(scored.in_scope[index]),
+        by_fast=None if scored.by_fast is None else bool(scored.by_fast[index]),
     )
 
 

@@ -73,6 +73,10 @@ COMMANDS = {
         "Train a second adapter of a model, which writes the sentence of its explanations, "
         '"This is physics because ...".',
     ),
+    "train-fast": Command(
+        "train_fast",
+        "Train a fast model, which answers the questions that it is sure of before the language model reads them.",
+    ),
     "calibrate": Command(
         "calibrate",
         "Fit temperature and thresholds of a trained model on validation rows, and keep them in its folder.",

@@ -19,11 +19,14 @@ from subjectwise.cli.options import (
     Device,
     Dtype,
     Engine,
+    Fast,
+    FastLoss,
     LabelFile,
     ModelName,
     OptionsColumn,
     QuestionColumn,
     confidence_for_accuracy,
+    fast_name,
     load_classifier,
     own_min_in_scope,
     read_min_in_scope,
@@ -45,6 +48,8 @@ def classify(
         str, typer.Option("--output", "-o", help="A JSONL, CSV or parquet file to write; needs --input.")
     ] = "",
     model: ModelName = "",
+    fast: Fast = False,
+    fast_loss: FastLoss = "",
     base: BaseName = "",
     labels: LabelFile = None,
     top_k: Annotated[int, typer.Option(min=1, help="How many labels to show.")] = 3,
@@ -111,6 +116,8 @@ def classify(
 
     Labels of your own: `subjectwise classify --labels labels.yaml "Where is my parcel?"`
 
+    With `--fast` an answer has `answered_by`: `fast` or `model`.
+
     An answer has `truncated` where the question was longer than the model reads, so that its middle was cut out.
     A run that was stopped continues when the same command is given again.
 
@@ -136,9 +143,12 @@ def classify(
     if ray and not (input_file and output):
         raise SubjectwiseError("--ray needs --input FOLDER and --output FOLDER.")
     in_scope = read_min_in_scope(min_in_scope)
+    model = fast_name(model, fast, fast_loss, labels)
 
     def load() -> tuple[QuestionClassifier, Decision]:
         classifier = load_classifier(model, labels, base, compute)
+        if explain:
+            classifier = classifier.explainer
         minimum = confidence_for_accuracy(classifier, min_accuracy) if min_accuracy else min_confidence
         least = own_min_in_scope(classifier) if in_scope is None else in_scope
         return classifier, Decision(minimum, multi_label, least)

@@ -12,7 +12,7 @@ from subjectwise.cli.options import BaseName, Device, Dtype, Engine
 
 PREDICTOR_HELP = (
     "shipped, a model folder, a Hub name, zero-shot:BASE, few-shot:BASE, "
-    "or baseline:majority, baseline:tfidf-svm, baseline:minilm-lr."
+    "baseline:majority, baseline:tfidf-svm, baseline:minilm-lr, or cascade:FAST+MODEL."
 )
 
 

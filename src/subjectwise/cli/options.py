@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from subjectwise.records import Question
 
 ModelName = Annotated[
-    str, typer.Option(help="A model folder, a Hub name, shipped, or zero-shot:BASE. [default: shipped]")
+    str,
+    typer.Option(help="A model folder, a Hub name, shipped, zero-shot:BASE, or cascade:FAST+MODEL. [default: shipped]"),
 ]
 BaseName = Annotated[str, typer.Option(help="Where the base is, if not where the model folder says.")]
 LabelFile = Annotated[Path | None, typer.Option(help="YAML file of your own labels, for zero-shot:BASE (embedded).")]
@@ -24,6 +25,13 @@ Delimiter = Annotated[str, typer.Option(help="Between the cells of CSV: one char
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:0 or mps.")]
 Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
 Engine = Annotated[str, typer.Option(help="auto, openvino (for CPUs) or pytorch; auto is openvino where it can.")]
+Fast = Annotated[
+    bool,
+    typer.Option(
+        "--fast", help="Let the model's fast model answer what it is sure of; the language model does the rest."
+    ),
+]
+FastLoss = Annotated[str, typer.Option(help="Points of accuracy that --fast may cost: 0 or 1. [default: 0]")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 AsJsonLines = Annotated[bool, typer.Option("--json", help="Print one JSON object per question.")]
 
@@ -44,6 +52,24 @@ def read_questions(arguments: Sequence[str]) -> list[Question]:
         if max(map(len, arguments)) <= MAX_CHARACTERS:
             raise
         raise QuestionError(f"{error} To classify a file of questions, use 'subjectwise classify --input'.") from error
+
+
+def fast_name(model: str, fast: bool, fast_loss: str, labels: Path | None) -> str:
+    """Return the name of the predictor: with --fast that of the cascade of a model and its fast model.
+
+    Raises:
+        SubjectwiseError: --fast-loss without --fast, an unknown loss, or a predictor that has no fast model.
+    """
+    from subjectwise.errors import SubjectwiseError
+    from subjectwise.predictors import cascade_name
+
+    if not fast:
+        if fast_loss:
+            raise SubjectwiseError("--fast-loss needs --fast; give both, or neither.")
+        return model
+    if labels is not None and not model:
+        raise SubjectwiseError("Cannot use --fast with --labels: an untrained model has no fast model.")
+    return cascade_name(model, fast_loss or "0")
 
 
 def load_classifier(model: str, labels: Path | None, base: str, compute: Compute) -> QuestionClassifier:

@@ -54,7 +54,7 @@ def prediction_text(prediction: Prediction, top_k: int, min_in_scope: float | No
         top_k: how many labels to show.
         min_in_scope: below this `in_scope` a line says that the question belongs to no label.
     """
-    from subjectwise.records import ABSTAIN
+    from subjectwise.records import ABSTAIN, BY_FAST
 
     lines = [prediction.question if len(prediction.question) <= 100 else prediction.question[:97] + "..."]
     if prediction.label == ABSTAIN:
@@ -65,6 +65,8 @@ def prediction_text(prediction: Prediction, top_k: int, min_in_scope: float | No
         lines.append(f"  probably none of the labels: {prediction.in_scope:.1%} that it belongs to any")
     if prediction.truncated:
         lines.append("  longer than the model reads: its middle was cut out")
+    if prediction.answered_by:
+        lines.append(f"  answered by the {'fast' if prediction.answered_by == BY_FAST else 'language'} model")
     bar = "█" if _can_show("█") else "#"
     for label, score in prediction.top(top_k):
         lines.append(f"  {label:<18} {score:6.1%}  {bar * round(score * 30)}")

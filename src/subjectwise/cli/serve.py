@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 
-from subjectwise.cli.options import BaseName, Device, Dtype, Engine, LabelFile, ModelName
+from subjectwise.cli.options import BaseName, Device, Dtype, Engine, Fast, FastLoss, LabelFile, ModelName, fast_name
 from subjectwise.errors import SubjectwiseError
 from subjectwise.utils.optional_dependencies import require
 
@@ -31,6 +31,8 @@ ApiKeyFile = Annotated[
 
 def serve(
     model: ModelName = "",
+    fast: Fast = False,
+    fast_loss: FastLoss = "",
     base: BaseName = "",
     labels: LabelFile = None,
     host: Annotated[
@@ -78,6 +80,7 @@ def serve(
 
     log, terminal = logging.getLogger(LOGGER), sys.stderr
     with json_lines_only(quiet):
+        model = fast_name(model, fast, fast_loss, labels)
         keys = collect_api_keys(api_key or (), api_key_file)
         bound = bind(host, port)
         settings = ServerSettings(

@@ -26,6 +26,7 @@ ADAPTER_FILES = (ADAPTER_CONFIG, ADAPTER_WEIGHTS)
 WHOLE_WEIGHTS_FILE = "model.safetensors"
 WHOLE_FILES = ("config.json", WHOLE_WEIGHTS_FILE)
 SENTENCE_FOLDER = "sentences"  # an adapter that writes sentences, where the model has one
+FAST_FOLDER = "fast"  # a fast model that answers what it is sure of, where the model has one
 COMMON_FILES = (CONFIG_FILE, "label_mapping.json", "category_mapping.json", "tokenizer.json", "tokenizer_config.json")
 
 # Settings of 0.1.0 that brought the known faults of a head back. Only `pooling` changed how a trained one was read.

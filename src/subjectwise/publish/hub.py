@@ -6,9 +6,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from subjectwise.errors import ModelFolderError, OutputError
+from subjectwise.models.fast_model import FAST_FILES
 from subjectwise.models.model_config import (
     ADAPTER_FILES,
     COMMON_FILES,
+    FAST_FOLDER,
     SENTENCE_FOLDER,
     VOCABULARY_FILE,
     WHOLE_FILES,
@@ -22,6 +24,7 @@ _PATTERNS = (
     "special_tokens_map.json", "added_tokens.json", "vocab.json", "vocab.txt",
     "merges.txt", "chat_template.jinja", f"{RESULTS_FOLDER}/*.yaml",
     *(f"{SENTENCE_FOLDER}/{name}" for name in ADAPTER_FILES),
+    *(f"{FAST_FOLDER}/{name}" for name in FAST_FILES),
 )  # fmt: skip
 
 
@@ -74,7 +77,7 @@ def plan_upload(folder: Path, name: str) -> Upload:
     )
 
 
-def push(folder: Path, name: str, *, private: bool = True, message: str = "") -> Upload:
+def push(folder: Path, name: str, *, private: bool = True, message: str = "", token: str | None = None) -> Upload:
     """Upload the folder in one commit to the repository `name` on the Hub, which is created where it is missing.
 
     Args:
@@ -82,6 +85,7 @@ def push(folder: Path, name: str, *, private: bool = True, message: str = "") ->
         name: of the repository.
         private: whether a new repository is private.
         message: of the commit; "" for a default.
+        token: to write with; None for that of `hf auth login` or HF_TOKEN.
 
     Raises:
         ModelFolderError: as for `plan_upload`.
@@ -91,7 +95,7 @@ def push(folder: Path, name: str, *, private: bool = True, message: str = "") ->
     from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled
 
     plan = plan_upload(folder, name)
-    api = HfApi()
+    api = HfApi(token=token)
     try:
         api.create_repo(name, private=private, exist_ok=True)
         done = api.upload_folder(

@@ -65,7 +65,7 @@ async def answer_questions(
     options = options or AnswerOptions()
     # An explanation reads the whole question once more, and then without some of its words.
     further = len(questions) * (1 + EXPLANATION_ROUNDS) if options.explain else 0
-    async with queue.accept(questions, further, options.whole) as request:
+    async with queue.accept(questions, further, options.whole, options.explain) as request:
         labels = list(request.model.labels)
         try:
             options.decision.check(labels, request.model.classifier.min_in_scope is not None)

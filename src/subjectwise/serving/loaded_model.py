@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
+from subjectwise.baselines.cascade import Cascade
 from subjectwise.classifier import Classifier
 from subjectwise.errors import DataError
 from subjectwise.labels import LabelSet
 from subjectwise.models.devices import AUTO, Compute
-from subjectwise.predictors import default_name, load_answering_predictor
+from subjectwise.predictors import CASCADES, default_name, load_answering_predictor, split_cascade
 from subjectwise.question_classifier import QuestionClassifier
 from subjectwise.records import MAX_CHARACTERS, Question
 from subjectwise.serving.subject_descriptions import label_descriptions
@@ -17,6 +19,12 @@ from subjectwise.types import JsonObject
 
 # Fields of a report that mean nothing to a reader elsewhere.
 _PRIVATE = ("command", "before")
+
+# A question of some 50 tokens: once, and in batches that take the next larger packs (`engines.pytorch.packs`), each as
+# often as it takes until the pack is captured.
+_WARM_UP_QUESTION = "Which of these is a consequence of what was said, and how would you explain it to a reader? " * 2
+_WARM_UP_BATCHES = (1, 12, 48)
+_WARM_UP_RUNS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +55,12 @@ class LoadedModel:
     def labels(self) -> LabelSet:
         """The labels, in the order of the columns."""
         return self.classifier.labels
+
+    @cached_property
+    def explainer(self) -> LoadedModel:
+        """The model as it answers questions that are to be explained; itself, unless it is a cascade."""
+        classifier = self.classifier.explainer
+        return self if classifier is self.classifier else replace(self, classifier=classifier)
 
     def cut(self, text: str, from_left: bool) -> str:
         """Return a text of which the model reads all, cut at one end where it is too long.
@@ -88,7 +102,8 @@ def describe(classifier: QuestionClassifier, name: str, *, sentences: bool = Fal
         except DataError as error:
             raise DataError(f"{name} writes no sentences; leave out --sentences.") from error
     version = classifier.weights_sha256[:12]
-    config = classifier.config if isinstance(classifier, Classifier) else None
+    behind = classifier.model if isinstance(classifier, Cascade) else classifier
+    config = behind.config if isinstance(behind, Classifier) else None
     results = config.results if config else {}
     prompt = {"with_options": config.prompt.with_options, "max_tokens": config.prompt.max_tokens} if config else None
     reports = [
@@ -106,12 +121,13 @@ def describe(classifier: QuestionClassifier, name: str, *, sentences: bool = Fal
         "thresholds": dict(classifier.thresholds),
         "min_in_scope": classifier.min_in_scope,
         "measured": {"validation": results.get("validation"), "test": reports},
+        "cascade": classifier.is_cascade,
         "explains": True,
         "sentences": sentences,
         "warning": classifier.warning,
     }
     max_tokens = config.prompt.max_tokens if config else 0
-    device, dtype = classifier.runs_on if isinstance(classifier, Classifier) else ("cpu", "float32")
+    device, dtype = behind.runs_on if isinstance(behind, Classifier) else ("cpu", "float32")
     return LoadedModel(classifier, name, version, facts, max_tokens, sentences, dtype, device)
 
 
@@ -137,11 +153,24 @@ def load_model(
     """
     name = name or default_name(labels)
     classifier = load_answering_predictor(name, labels, base=base, compute=compute)
-    return describe(classifier, _public(name), sentences=sentences)
+    model = describe(classifier, _public(name), sentences=sentences)
+    if model.device == "cuda":
+        warm_up(classifier)
+    return model
+
+
+def warm_up(classifier: QuestionClassifier) -> None:
+    """Score questions in batches of the usual sizes, so that a GPU has compiled and captured what clients ask for."""
+    for count in _WARM_UP_BATCHES:
+        for _ in range(_WARM_UP_RUNS):
+            classifier.score([_WARM_UP_QUESTION] * count)
 
 
 def _public(model: str) -> str:
-    """Return the name without any path of this machine, also after `zero-shot:`."""
+    """Return the name without any path of this machine, also after `zero-shot:` and within a cascade's."""
+    if model.partition(":")[0] in CASCADES:
+        fast, behind = map(_public, split_cascade(model))
+        return f"{model.partition(':')[0]}:{fast}+{behind}"
     kind, colon, rest = model.rpartition(":")
     path = Path(rest)
     return kind + colon + (path.resolve().name if path.exists() else rest)

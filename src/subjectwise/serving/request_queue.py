@@ -103,7 +103,7 @@ class RequestQueue:
 
     @contextlib.asynccontextmanager
     async def accept(
-        self, questions: Sequence[Question], further: int = 0, whole: bool = False
+        self, questions: Sequence[Question], further: int = 0, whole: bool = False, explain: bool = False
     ) -> AsyncIterator[AcceptedRequest]:
         """Accept a request, whose questions are then scored within the deadline.
 
@@ -111,13 +111,15 @@ class RequestQueue:
             questions: of the request.
             further: how many more it may score, to explain them.
             whole: refuse it where a question is longer than the model reads, instead of cutting its middle.
+            explain: answer it as questions are answered that are to be explained.
 
         Raises:
             Overloaded: too much is waiting already.
             Stopping: `close` has been called.
             TooLate: the deadline has passed.
         """
-        request = AcceptedRequest(self._model, questions, further, self._compute, whole)
+        model = self._model.explainer if explain else self._model
+        request = AcceptedRequest(model, questions, further, self._compute, whole)
         with self._changed:
             self._check_room(request)
             self._requests.append(request)

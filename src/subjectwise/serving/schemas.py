@@ -138,7 +138,7 @@ class Result(BaseModel):
 
     `best_label`, `labels`, `entropy` and `explanation` where they were requested; `truncated` where the question was
     longer than the model reads, so that its middle was cut out; `in_scope`, the probability that it belongs to any of
-    the labels, where the model was trained to tell.
+    the labels, where the model was trained to tell; `answered_by`, `fast` or `model`, where the server is a cascade.
     """
 
     question: str
@@ -151,6 +151,7 @@ class Result(BaseModel):
     labels: list[str] | None = None
     entropy: float | None = None
     truncated: bool | None = None
+    answered_by: str | None = None
     top: list[LabelScore]
     explanation: JsonObject | None = None
 
@@ -213,6 +214,7 @@ class ModelFacts(BaseModel):
         description="The probability of belonging to any label below which few questions are; null where it has none."
     )
     measured: JsonObject = Field(description="Metrics on validation rows, and reports on test rows.")
+    cascade: bool = Field(description="Whether a fast model answers the questions that it is sure of.")
     explains: bool
     sentences: bool = Field(description="Whether it writes a sentence for an explanation.")
     warning: str

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from subjectwise.records import ABSTAIN, ALWAYS_ONE, Decision, Prediction, Question, Scored
+from subjectwise.records import ABSTAIN, ALWAYS_ONE, BY_FAST, BY_MODEL, Decision, Prediction, Question, Scored
 from subjectwise.types import BoolArray, FloatArray, IntArray
 from subjectwise.utils.optional_dependencies import require
 
@@ -174,6 +174,7 @@ def decide(
                 entropy=float(entropy[number]) if decision.multi_label else None,
                 truncated=scored.truncated is not None and bool(scored.truncated[number]),
                 in_scope=in_scope,
+                answered_by="" if scored.by_fast is None else BY_FAST if scored.by_fast[number] else BY_MODEL,
             )
         )
     return predictions

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import pyarrow
     from ray.data import Dataset
 
+__all__ = ["BulkOptions", "RayWorkers", "WorkerModel", "classify"]
+
 
 def classify(
     dataset: Dataset,
@@ -77,13 +79,7 @@ class AnswerBatches:
         question_column = find_column(names, "question", self._options.question_column, "the dataset")
         options_column = ""
         if self._options.with_options:
-            options_column = find_column(
-                names,
-                "options",
-                self._options.options_column,
-                "the dataset",
-                required=bool(self._options.options_column),
-            )
+            options_column = find_column(names, "options", self._options.options_column, "the dataset")
         rows = [TableRow(number, cells) for number, cells in enumerate(batch.to_pylist(), 1)]
         source = InputRows("the dataset", iter(rows), question_column, options_column, tuple(names), len(rows))
         answering = make_answering(self._classifier, question_column, self._options)
@@ -101,7 +97,8 @@ def _table(answers: Sequence[Row], batch: pyarrow.Table, answering: Answering) -
     types = {
         "label": text, "score": number, "label_mass": number, "in_scope": number, "best_label": text,
         "scores": pyarrow.struct([(label, number) for label in answering.labels]),
-        "labels": pyarrow.list_(text), "entropy": number, "truncated": pyarrow.bool_(), "error": text,
+        "labels": pyarrow.list_(text), "entropy": number, "truncated": pyarrow.bool_(), "answered_by": text,
+        "error": text,
     }  # fmt: skip
     shown = {*answering.header([]), "truncated", "error"}
     columns = {"question": batch.column(answering.question_column)}
