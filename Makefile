@@ -62,7 +62,7 @@ check: $(STAMP)  ## Check types, style and generated documents
 	for page in $(REFERENCE); do \
 	  diff -u docs/$$page $(VENV)/docs/$$page || { echo "docs/$$page differs from the code; run make docs"; exit 1; }; \
 	done
-	$(MKDOCS) build --quiet --site-dir $(abspath $(VENV))/site
+	$(MKDOCS) build --site-dir $(abspath $(VENV))/site
 
 compat: $(STAMP)  ## Load the shipped adapter in PEFT 0.17.1 with transformers 4.56, in a separate environment
 	python3 -m venv $(VENV)-compat
@@ -102,7 +102,7 @@ format: $(STAMP)  ## Format the code
 
 docs: $(STAMP)  ## Write the reference pages from the code, and build the site of docs/ into site/
 	$(call write_reference,docs)
-	$(MKDOCS) build --quiet
+	$(MKDOCS) build
 
 docs-serve: $(STAMP)  ## Show the site at http://127.0.0.1:8000 and build it again at each change
 	$(MKDOCS) serve
