@@ -17,11 +17,12 @@ from subjectwise.errors import DataError, ModelFolderError
 from subjectwise.explain.sentence import SentenceWriter
 from subjectwise.labels import LabelSet
 from subjectwise.models.devices import Compute
+from subjectwise.models.encode_ahead import encode_and_score
 from subjectwise.models.generating_base import load_generator
 from subjectwise.models.gguf import EMBEDDED
 from subjectwise.models.label_scores import Scorer
 from subjectwise.models.model_config import SENTENCE_FOLDER, ModelConfig, description_sha256, read_config
-from subjectwise.models.model_folder import load_model, remove_base_path, shipped_folder
+from subjectwise.models.model_folder import find_model_folder, load_model, remove_base_path
 from subjectwise.models.zero_shot import ZeroShot
 from subjectwise.publish.exportable import Exportable
 from subjectwise.question_classifier import ScoreBasedClassifier
@@ -33,10 +34,6 @@ from subjectwise.text.question_list import QuestionsLike, column_values, questio
 from subjectwise.types import Progress
 from subjectwise.utils.atomic_files import file_sha256, new_folder
 from subjectwise.utils.estimator import ClassifierEstimator, not_fitted
-from subjectwise.utils.hub_download import local_folder
-
-# What a model folder may have; never a pickle.
-MODEL_FILES = ("*.json", "*.safetensors", "*.jinja", "*.txt", "README.md")
 
 
 class Classifier(Exportable, ScoreBasedClassifier, ClassifierEstimator):
@@ -112,8 +109,7 @@ class Classifier(Exportable, ScoreBasedClassifier, ClassifierEstimator):
             BaseModelError: the base is missing; the message has the command that installs it.
         """
         classifier = cls(device=device, dtype=dtype, engine=engine)
-        folder = shipped_folder() if name is None else local_folder(name, "model", MODEL_FILES, ModelFolderError)
-        classifier._load(folder, base)
+        classifier._load(find_model_folder(name), base)
         return classifier
 
     @classmethod
@@ -222,8 +218,9 @@ class Classifier(Exportable, ScoreBasedClassifier, ClassifierEstimator):
         if y is not None:
             return self._accuracy(questions, y, sample_weight)
         if encoded is None:
-            encoded = self._scorer.encode(question_list(questions))
-        scores = self._scorer.score(encoded, on_progress)
+            encoded, scores = encode_and_score(self._scorer, question_list(questions), on_progress)
+        else:
+            scores = self._scorer.score(encoded, on_progress)
         truncated = np.array([question.truncated for question in encoded], dtype=np.bool_)
         in_scope = None if scores.in_scope is None else self._scope.apply(scores.in_scope)
         return Scored(apply_temperature(scores.log_probs, self.temperature), scores.label_mass, truncated, in_scope)

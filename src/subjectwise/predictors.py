@@ -10,7 +10,7 @@ import numpy as np
 from subjectwise.baselines.baseline import Baseline
 from subjectwise.baselines.cascade import Cascade, fast_folder
 from subjectwise.baselines.saved_baseline import is_baseline_folder
-from subjectwise.classifier import MODEL_FILES, Classifier
+from subjectwise.classifier import Classifier
 from subjectwise.data.split import SplitFolder
 from subjectwise.engines.engine import AUTO_ENGINE, PYTORCH
 from subjectwise.errors import DataError, ModelFolderError
@@ -19,12 +19,11 @@ from subjectwise.models.devices import AUTO, Compute
 from subjectwise.models.fast_model import fast_files_sha256
 from subjectwise.models.gguf import EMBEDDED
 from subjectwise.models.model_config import description_sha256, read_config
-from subjectwise.models.model_folder import shipped_folder
+from subjectwise.models.model_folder import find_model_folder
 from subjectwise.question_classifier import QuestionClassifier
 from subjectwise.records import Example
 from subjectwise.statistics.cascade import NEVER, check_loss
 from subjectwise.utils.atomic_files import file_sha256
-from subjectwise.utils.hub_download import local_folder
 
 SHIPPED = "shipped"
 ZERO_SHOT, FEW_SHOT, BASELINE, CASCADE = "zero-shot", "few-shot", "baseline", "cascade"
@@ -64,7 +63,7 @@ def load_predictor(
     if colon and kind in CASCADES:
         fast, behind = split_cascade(name)
         model = load_predictor(behind, labels, data=data, with_options=with_options, base=base, compute=compute)
-        return Cascade.load(model, _model_folder(fast), CASCADES[kind])
+        return Cascade.load(model, _model_folder(fast) or Path(fast), CASCADES[kind])
     if colon and kind in (FEW_SHOT, BASELINE) and data is None:
         raise DataError(f"{name} learns from training rows; give it a split folder, or train it first.")
     if colon and kind == BASELINE and data is not None:
@@ -111,10 +110,6 @@ def split_cascade(name: str) -> tuple[str, str]:
     if not pairs:
         raise DataError(f"{name} needs two predictors: {kind}:FAST+MODEL, where FAST is a folder with a fast model.")
     return next((pair for pair in pairs if Path(pair[0]).is_dir()), pairs[0])
-
-
-def _model_folder(name: str) -> Path:
-    return shipped_folder() if name == SHIPPED else local_folder(name, "model", MODEL_FILES, ModelFolderError)
 
 
 def load_answering_predictor(
@@ -172,17 +167,29 @@ def predictor_files_sha256(name: str) -> str:
         name: of the predictor; "" for the shipped adapter.
 
     Returns:
-        A hash in hex digits; "" for a predictor that is not a model folder on this machine.
+        A hash in hex digits; "" for a predictor without a model folder.
     """
     kind = name.partition(":")[0]
     if kind in CASCADES:
         fast, behind = split_cascade(name)
-        model, folder = predictor_files_sha256(behind), fast_folder(_model_folder(fast))
+        model, folder = predictor_files_sha256(behind), fast_folder(_model_folder(fast) or Path(fast))
         return f"{model}-{fast_files_sha256(folder)}-{CASCADES[kind]}" if model else ""
-    folder = shipped_folder() if name in ("", SHIPPED) else Path(name)
-    if not folder.is_dir() or is_baseline_folder(folder):
-        return ""
-    return f"{file_sha256(folder / read_config(folder).weights_file)}-{description_sha256(folder)}"
+    found = _model_folder(name)
+    return f"{file_sha256(found / read_config(found).weights_file)}-{description_sha256(found)}" if found else ""
+
+
+def predictor_reads_options(name: str) -> bool:
+    """Return whether a predictor was trained to see answer options, without loading it; as for its `reads_options`."""
+    behind = split_cascade(name)[1] if name.partition(":")[0] in CASCADES else name
+    folder = _model_folder(behind)
+    return folder is not None and read_config(folder).prompt.with_options
+
+
+def _model_folder(name: str) -> Path | None:
+    """Return the model folder of a predictor, downloaded where it is on the Hub; None for one without."""
+    if name.partition(":")[0] in (ZERO_SHOT, FEW_SHOT, BASELINE) or is_baseline_folder(Path(name)):
+        return None
+    return find_model_folder(None if name in ("", SHIPPED) else name)
 
 
 def default_name(labels: LabelSet | None) -> str:

@@ -47,12 +47,14 @@ SETTINGS = ("training.epochs=3", "training.batch_size=4", "training.checkpoint_s
 def launch(folder: Path, arguments: Sequence[str | Path], fault: str = "") -> subprocess.CompletedProcess[str]:
     script = folder / "faulty.py"
     script.write_text(FAULTY)
-    # Not `accelerate launch --cpu`, which starts a single process on one machine, whatever --num_processes says.
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "FAULT": fault}
-    return subprocess.run(
-        [*command, str(script), *map(str, arguments)], capture_output=True, text=True, env=environment, timeout=300
-    )
+    command = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", script]
+    return run_module([*command, *arguments], FAULT=fault)
+
+
+def run_module(arguments: Sequence[str | Path], **variables: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", *map(str, arguments)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **variables}
+    return subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
 
 
 def command(split_folder: Path, base: Path, output: Path, *more: str) -> list[str | Path]:
@@ -74,6 +76,18 @@ def test_they_train_one_model_and_one_of_them_prints(tmp_path: Path, tiny_base: 
     assert said.startswith("57 rows, 8 per step (4 per batch x 2 processes), learning rate")
     assert len(read(output / "subjectwise.json")["results"]["epochs"]) == 3
     assert sorted(path.name for path in tmp_path.iterdir()) == ["faulty.py", "m"]
+
+
+def test_accelerate_starts_them(tmp_path: Path, tiny_base: Path, split_folder: Path) -> None:
+    # Not with --cpu, which starts a single process on one machine, whatever --num_processes says.
+    launcher = [
+        "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2", "--num_machines", "1",
+        "--main_process_port", "0", "--mixed_precision", "no", "--dynamo_backend", "no", "-m", "subjectwise.cli.app",
+    ]  # fmt: skip
+    finished = run_module([*launcher, *command(split_folder, tiny_base, tmp_path / "m")])
+    assert finished.returncode == 0, finished.stderr
+    assert "57 rows, 8 per step (4 per batch x 2 processes), learning rate" in finished.stderr
+    assert (tmp_path / "m" / "adapter_model.safetensors").exists()
 
 
 def test_killed_and_resumed_they_end_with_the_same_weights(tmp_path: Path, tiny_base: Path, split_folder: Path) -> None:

@@ -9,26 +9,27 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from subjectwise.bulk.answer_rows import make_answering
 from subjectwise.bulk.ray_workers import RayWorkers, WorkerModel, ray_cluster
-from subjectwise.bulk.remote_files import existing, is_uri, list_tables, local_copy, new_output
+from subjectwise.bulk.remote_files import is_below, is_uri, list_files, list_tables, local_copy, new_output
 from subjectwise.bulk.score_rows import BulkCounts, BulkOptions, InputRows, chunks, open_input, score_rows
 from subjectwise.bulk.write_answers import check_output_format, json_line, write_answers
 from subjectwise.data.table_formats import TableRow
 from subjectwise.errors import DataError, OutputError, SubjectwiseError
 from subjectwise.types import JsonObject, Progress, Row
-from subjectwise.utils.atomic_files import read_json, write_json
+from subjectwise.utils.atomic_files import read_json
 from subjectwise.utils.optional_dependencies import require
 
 if TYPE_CHECKING:
     from ray.data import Dataset
 
-_NOTE = "run.json"
+# Beside the answers: what they depend on.
+_NOTE = ".run.json"
 
 
 def classify_folder(
@@ -39,7 +40,6 @@ def classify_folder(
     workers: RayWorkers,
     *,
     address: str,
-    run: Mapping[str, object],
     csv_encoding: str = "utf-8",
     on_progress: Progress | None = None,
 ) -> BulkCounts:
@@ -52,7 +52,6 @@ def classify_folder(
         options: how rows are read and answered, without explanations and prior correction.
         workers: how many there are, and what each may use.
         address: as for `ray_cluster`.
-        run: what must be the same for a stopped run to continue.
         csv_encoding: of CSV files.
         on_progress: called after each chunk with the number of its rows.
 
@@ -61,14 +60,20 @@ def classify_folder(
             `options.keep_going` is off; or the cluster does not answer.
         OutputError: a file cannot be written, or the folder has answers of another run.
     """
+    options = replace(options, with_options=options.with_options or model.reads_options())
     if options.explain or options.prior_correction != "none":
         raise DataError("--explain and --prior-correction do not work with --ray; classify such files one by one.")
-    tables = list_tables(pattern)
-    outputs = [f"{output.rstrip('/')}/{output_name(name)}" for _, name in tables]
     check_output_format(Path("answers.csv"), csv_encoding)
-    _check_run(output, {**run, "with_options": options.with_options, "csv_encoding": csv_encoding})
-    finished = existing(outputs)
-    waiting = [(path, target) for (path, _), target in zip(tables, outputs, strict=True) if target not in finished]
+    # Answers below the questions are not questions of the next attempt.
+    tables = [(path, name) for path, name in list_tables(pattern) if not is_below(path, output)]
+    finished = set(list_files(output))
+    run = {**model.identity(), **asdict(replace(options, keep_going=False)), "csv_encoding": csv_encoding}
+    _check_run(output, run, finished)
+    waiting = [
+        (path, f"{output.rstrip('/')}/{output_name(name)}")
+        for path, name in tables
+        if output_name(name) not in finished
+    ]
     for path, _ in waiting:
         if not is_uri(path):
             open_input(Path(path), options)  # a file of another schema ends the run before it begins
@@ -76,7 +81,7 @@ def classify_folder(
     if not waiting:
         return counts
     require("ray", "ray")
-    with ray_cluster(address):
+    with ray_cluster(address, workers):
         dataset = _answer_chunks([path for path, _ in waiting], model, options, workers)
         _write([target for _, target in waiting], dataset, counts, csv_encoding, on_progress)
     return counts
@@ -87,23 +92,29 @@ def output_name(name: str) -> str:
     return f"{name}.jsonl" if PurePosixPath(name).suffix.lower() == ".txt" else name
 
 
-def _check_run(output: str, run: Mapping[str, object]) -> None:
-    """Keep what the answers depend on beside them; refuse a folder that depends on something else."""
-    if is_uri(output):
-        return
-    note = Path(output) / f".{_NOTE}"
+def _check_run(output: str, run: Mapping[str, object], there: Collection[str]) -> None:
+    """Keep what the answers depend on beside them; refuse a folder whose answers depend on something else.
+
+    Args:
+        output: a folder or a URI.
+        run: what the answers depend on.
+        there: the files that it has already.
+    """
+    note = f"{output.rstrip('/')}/{_NOTE}"
     now: JsonObject = json.loads(json.dumps(run))
-    others = [path for path in Path(output).glob("*") if path != note] if Path(output).is_dir() else []
-    if note.is_file() and others:
-        before = read_json(note, OutputError)
+    answered = any(name != _NOTE for name in there)
+    if answered and _NOTE in there:
+        with local_copy(note) as path:
+            before = read_json(path, OutputError)
         if changed := sorted(key for key in now.keys() | before.keys() if now.get(key) != before.get(key)):
             raise OutputError(
                 f"{output} has answers of a run that differs in {', '.join(changed)}; choose another --output."
             )
         return
-    if others or (Path(output).exists() and not Path(output).is_dir()):
+    if answered or (not is_uri(output) and Path(output).is_file()):
         raise OutputError(f"{output} already exists and is not of such a run; choose another --output.")
-    write_json(note, now)
+    with new_output(note) as path:
+        path.write_text(json.dumps(now, indent=2) + "\n", encoding="utf-8")
 
 
 def _answer_chunks(paths: list[str], model: WorkerModel, options: BulkOptions, workers: RayWorkers) -> Dataset:
@@ -154,7 +165,6 @@ class AnswerChunks:
         self._error = ""
         try:
             self._classifier = model.load()
-            self._options = replace(options, with_options=options.with_options or self._classifier.reads_options)
         except SubjectwiseError as error:
             self._error = str(error)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
@@ -14,10 +14,27 @@ from subjectwise.errors import DataError, OutputError
 from subjectwise.utils.atomic_files import new_file
 from subjectwise.utils.optional_dependencies import require
 
+# By pyarrow's names: they show a file once it is closed, and others show what has been written of it.
+_OBJECT_STORES = ("s3", "gcs", "abfs")
+
 
 def is_uri(path: str) -> bool:
     """Return whether `path` names a file system as well, as `s3://bucket/questions` does."""
     return "://" in path
+
+
+def is_below(path: str, folder: str) -> bool:
+    """Return whether a file lies in a folder or below it, each a path or a URI."""
+    if is_uri(path) or is_uri(folder):
+        return path.startswith(f"{folder.rstrip('/')}/")
+    return Path(path).absolute().is_relative_to(Path(folder).absolute())
+
+
+def list_files(folder: str) -> list[str]:
+    """Return the paths of all files below a folder or a URI, relative to it; none where it does not exist."""
+    if not is_uri(folder):
+        return [path.relative_to(folder).as_posix() for path in Path(folder).rglob("*") if path.is_file()]
+    return [name for _, name in _list_uri(folder, allow_not_found=True)]
 
 
 def list_tables(pattern: str) -> list[tuple[str, str]]:
@@ -50,7 +67,7 @@ def _list_local(pattern: str) -> list[tuple[str, str]]:
     return [(str(path), path.relative_to(folder).as_posix()) for path in files]
 
 
-def _list_uri(uri: str) -> list[tuple[str, str]]:
+def _list_uri(uri: str, allow_not_found: bool = False) -> list[tuple[str, str]]:
     fs = require("pyarrow.fs", "ray")
 
     try:
@@ -58,9 +75,9 @@ def _list_uri(uri: str) -> list[tuple[str, str]]:
         info = system.get_file_info(path)
         if info.is_file:
             return [(uri, PurePosixPath(path).name)]
-        entries = system.get_file_info(fs.FileSelector(path, recursive=True))
+        entries = system.get_file_info(fs.FileSelector(path, allow_not_found, recursive=True))
     except (OSError, ValueError) as error:
-        raise DataError(f"Cannot read {uri}: {' '.join(str(error).split())[:200]}") from error
+        raise DataError(f"Cannot read {uri}: {_reason(error)}") from error
     root = uri.rstrip("/")
     names = [PurePosixPath(entry.path).relative_to(path).as_posix() for entry in entries if entry.is_file]
     return [(f"{root}/{name}", name) for name in names]
@@ -68,7 +85,11 @@ def _list_uri(uri: str) -> list[tuple[str, str]]:
 
 @contextmanager
 def local_copy(path: str) -> Iterator[Path]:
-    """Yield a path on this machine with the content of `path`, which is that path itself where it is not a URI."""
+    """Yield a path on this machine with the content of `path`, which is that path itself where it is not a URI.
+
+    Raises:
+        DataError: it cannot be read.
+    """
     if not is_uri(path):
         yield Path(path)
         return
@@ -76,9 +97,12 @@ def local_copy(path: str) -> Iterator[Path]:
 
     with tempfile.TemporaryDirectory(prefix="subjectwise-") as folder:
         copy = Path(folder) / PurePosixPath(path).name
-        system, source = fs.FileSystem.from_uri(path)
-        with system.open_input_stream(source) as stream, copy.open("wb") as target:
-            shutil.copyfileobj(stream, target)
+        try:
+            system, source = fs.FileSystem.from_uri(path)
+            with system.open_input_stream(source) as stream, copy.open("wb") as target:
+                shutil.copyfileobj(stream, target)
+        except OSError as error:
+            raise DataError(f"Cannot read {path}: {_reason(error)}") from error
         yield copy
 
 
@@ -99,22 +123,19 @@ def new_output(path: str) -> Iterator[Path]:
         written = Path(folder) / PurePosixPath(path).name
         yield written
         try:
-            system, target = fs.FileSystem.from_uri(path)
-            system.create_dir(str(PurePosixPath(target).parent), recursive=True)
-            with written.open("rb") as source, system.open_output_stream(target) as stream:
+            system, name = fs.FileSystem.from_uri(path)
+            target = PurePosixPath(name)
+            system.create_dir(str(target.parent), recursive=True)
+            whole = system.type_name in _OBJECT_STORES
+            part = name if whole else str(target.with_name(f".{target.name}.part"))
+            with written.open("rb") as source, system.open_output_stream(part) as stream:
                 shutil.copyfileobj(source, stream)
+            if not whole:
+                system.move(part, name)
         except OSError as error:
-            raise OutputError(f"Cannot write {path}: {' '.join(str(error).split())[:200]}") from error
+            raise OutputError(f"Cannot write {path}: {_reason(error)}") from error
 
 
-def existing(paths: Sequence[str]) -> set[str]:
-    """Return those of `paths` that are files."""
-    fs = require("pyarrow.fs", "ray")
-
-    def exists(path: str) -> bool:
-        if not is_uri(path):
-            return Path(path).is_file()
-        system, inner = fs.FileSystem.from_uri(path)
-        return bool(system.get_file_info(inner).is_file)
-
-    return {path for path in paths if exists(path)}
+def _reason(error: Exception) -> str:
+    """Return what a file system says of an error, which may be long, in one line."""
+    return " ".join(str(error).split())[:200]

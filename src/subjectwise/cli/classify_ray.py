@@ -36,28 +36,13 @@ def classify_by_ray(
         csv_encoding: of CSV files.
         as_json: print the result as JSON.
     """
-    from dataclasses import asdict
-
     from subjectwise.bulk.ray_files import classify_folder
-    from subjectwise.predictors import predictor_files_sha256
     from subjectwise.utils.progress import progress_bar
 
-    compute = model.compute
-    run = {
-        "model": predictor_files_sha256(model.name) or model.name,
-        "base": model.base,
-        "labels": list(model.labels or ()),
-        "dtype": compute.dtype,
-        "engine": compute.engine,
-        "question_column": options.question_column,
-        "options_column": options.options_column,
-        "decision": asdict(options.decision),
-    }
     with progress_bar("Classifying", None, "questions") as bar:
         counts = classify_folder(
-            pattern, output, model, options, workers, address=address, run=run, csv_encoding=csv_encoding,
-            on_progress=bar.update,
-        )  # fmt: skip
+            pattern, output, model, options, workers, address=address, csv_encoding=csv_encoding, on_progress=bar.update
+        )
     print_counts(counts)
     done = f"{counts.rows:,} questions classified in {output}"
     typer.echo(json.dumps({"output": output, "rows": counts.rows}) if as_json else done)

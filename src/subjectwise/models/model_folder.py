@@ -30,6 +30,10 @@ from subjectwise.models.tokenizer import read_tokenizer
 from subjectwise.text.prompt import Prompt
 from subjectwise.types import LanguageModel, Tokenizer
 from subjectwise.utils.atomic_files import read_json, write_json
+from subjectwise.utils.hub_download import local_folder
+
+# What a model folder may have; never a pickle.
+_MODEL_FILES = ("*.json", "*.safetensors", "*.jinja", "*.txt", "README.md")
 
 # What LoraConfig of PEFT 0.17.1 writes; later versions know more keys, at defaults that change nothing here.
 PEFT_0_17_KEYS = frozenset(
@@ -63,6 +67,15 @@ class LoadedModel:
 def shipped_folder() -> Path:
     """Return the model folder inside the package."""
     return Path(str(resources.files("subjectwise") / "shipped"))
+
+
+def find_model_folder(name: str | Path | None) -> Path:
+    """Return a model folder by its path, or by its name on the Hub, from where it is downloaded; None for the shipped.
+
+    Raises:
+        ModelFolderError: there is neither.
+    """
+    return shipped_folder() if name is None else local_folder(name, "model", _MODEL_FILES, ModelFolderError)
 
 
 def save_model(folder: Path, model: LanguageModel, tokenizer: Tokenizer, config: ModelConfig) -> None:

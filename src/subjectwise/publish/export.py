@@ -116,10 +116,13 @@ def export_model(
             graph = _run_by_transformers(temporary)
         else:
             with tempfile.TemporaryDirectory(prefix="subjectwise-") as written:
+                # Read back, for a graph with transformers' own attention in place of the engine's.
                 _write_transformers(Path(written), whole, tokenizer, "float32")
                 plain = _reload(Path(written))
-                write = write_onnx if target == ONNX else write_openvino
-                graph = write(plain, temporary) if dtype == "float32" else write_openvino(plain, temporary, half=True)
+                if target == ONNX:
+                    graph = write_onnx(plain, temporary)
+                else:
+                    graph = write_openvino(plain, temporary, half=dtype == "float16")
             _write_tokenizer(temporary, tokenizer)
             _write_config(temporary, whole)
         gap = _check(temporary, graph, expected, rows, _LARGEST_GAP[dtype])
@@ -236,10 +239,10 @@ def _facts(source: ExportSource, target: str, dtype: str, gap: float, longest: i
         f"{longest:,} tokens with its prompt; cut longer ones yourself."
     )
     if settings.out_of_scope:
-        lost.append("There is no in_scope: requests that belong to no label get one all the same.")
+        lost.append("There is no in_scope, the probability of belonging to any label: every text gets a label.")
     if settings.with_options:
         lost.append("Answer options are part of the text: write one per line after '- ', below the question.")
-    lost.append("A question that has the text of one of the tokenizer's special tokens gets the prompt once per part.")
+    lost.append("A question is split at the text of a special token of the tokenizer, and each part gets the prompt.")
     return ExportFacts(
         target, dtype, source.scorer.labels, source.base, source.config, source.temperature, gap, len(_PROBES),
         tuple(lost),

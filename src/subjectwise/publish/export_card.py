@@ -12,6 +12,7 @@ from subjectwise.labels import LabelSet
 from subjectwise.models.base_info import BaseInfo
 from subjectwise.models.gguf import EMBEDDED_NAME
 from subjectwise.models.model_config import ModelConfig
+from subjectwise.publish.model_card import render_template
 from subjectwise.utils.atomic_files import new_file
 
 TEMPLATE = "export_card.md.jinja"
@@ -53,22 +54,16 @@ def write_export_card(folder: Path, facts: ExportFacts) -> None:
 
 def render_export_card(facts: ExportFacts) -> str:
     """Return the text of README.md."""
-    import jinja2
-
-    environment = jinja2.Environment(  # noqa: S701  # Markdown
-        loader=jinja2.PackageLoader("subjectwise.publish", ""),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    validation = facts.config.results.get("validation") if facts.config else None
-    return str(
-        environment.get_template(TEMPLATE).render(
-            facts=facts,
-            base=facts.base.public_name,
-            licence="apache-2.0" if facts.base.public_name == EMBEDDED_NAME else "",
-            gap=f"{facts.gap:.1g}",
-            validation=validation,
-        )
+    results = facts.config.results if facts.config else {}
+    return render_template(
+        TEMPLATE,
+        {
+            "facts": facts,
+            "base": facts.base.public_name,
+            "licence": "apache-2.0" if facts.base.public_name == EMBEDDED_NAME else "",
+            "gap": f"{facts.gap:.1g}",
+            "validation": results.get("validation"),
+            "reports": results.get("reports", []),
+            "spelling": facts.config is not None and facts.config.prompt.corrects_spelling,
+        },
     )

@@ -67,6 +67,11 @@ def write_card(folder: Path) -> None:
 
 def render_card(config: ModelConfig) -> str:
     """Return the text of README.md: a header for the Hub, then what a reader asks, in that order."""
+    return render_template(TEMPLATE, _context(config))
+
+
+def render_template(name: str, context: Mapping[str, Any]) -> str:
+    """Return a Markdown template of this folder, filled in."""
     import jinja2
 
     environment = jinja2.Environment(  # noqa: S701  # Markdown, in which nothing is escaped as in HTML
@@ -85,7 +90,7 @@ def render_card(config: ModelConfig) -> str:
         percent_interval=lambda metric: _interval(metric, 100, 1),
         rows_name=_rows_name,
     )
-    return str(environment.get_template(TEMPLATE).render(**_context(config)))
+    return str(environment.get_template(name).render(**context))
 
 
 def _context(config: ModelConfig) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -76,6 +77,15 @@ def by_tokenizers(folder: Path, questions: list[str]) -> np.ndarray[Any, Any]:
     return np.asarray(probabilities / probabilities.sum(axis=1, keepdims=True))
 
 
+def run_card(folder: Path) -> dict[str, Any]:
+    """Run the Python of an export's card and return its variables."""
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    [code] = re.findall(r"```python\n(.*?)```", card, flags=re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(code.replace("DIR", str(folder)), names)  # noqa: S102  # the card's own code
+    return names
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("style", STYLES)
 def test_transformers_answers_as_the_classifier(bases: dict[str, Path], shape: str, style: str, tmp_path: Path) -> None:
@@ -99,6 +109,9 @@ def test_graphs_answer_as_the_classifier(bases: dict[str, Path], shape: str, tar
     assert np.abs(by_tokenizers(tmp_path / "out", QUESTIONS) - own).max() < 1e-4
     for index in (0, -1):
         assert np.abs(by_tokenizers(tmp_path / "out", [QUESTIONS[index]])[0] - own[index]).max() < 1e-4
+    card = run_card(tmp_path / "out")
+    asked = ["How do neurons transmit signals?", "What is a tort?"]
+    assert np.abs(card["probabilities"] - classifier.predict_proba(asked)).max() < 1e-4
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +142,9 @@ def test_the_files_say_where_they_came_from(tiny_model: Path, exported: Path) ->
     card = (exported / "README.md").read_text()
     for sentence in described["not_carried"]:
         assert sentence in card
-    assert "vllm serve DIR --runner pooling" in card
+    assert "vllm serve DIR --runner pooling" in card and "| validation |" in card
+    [first, _] = run_card(exported)["classify"](["What is a tort?", "Why?"])
+    assert first[0]["label"] == classifier.classify("What is a tort?").label
     written = "".join(path.read_text() for path in exported.glob("*.json")) + card
     assert str(tiny_model.parent) not in written and "/tmp/" not in written, "no path of this machine"
 

@@ -94,6 +94,7 @@ def test_the_tools_by_path_without_a_session() -> None:
 
         assert post("initialize", INITIALIZE)["serverInfo"]["name"] == "subjectwise"
         assert {tool["name"] for tool in post("tools/list")["tools"]} == {"classify_text", "list_categories"}
+        assert "nextCursor" not in post("tools/list"), "one page"
         assert all(tool["inputSchema"]["type"] == "object" for tool in post("tools/list")["tools"])
         assert post("resources/list") == {"resources": []} and post("prompts/list") == {"prompts": []}
         categories = read_result(post("tools/call", call_body("list_categories")))["categories"]

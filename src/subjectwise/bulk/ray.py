@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     import pyarrow
     from ray.data import Dataset
 
+__all__ = ["BulkOptions", "RayWorkers", "WorkerModel", "classify"]
+
 
 def classify(
     dataset: Dataset,
@@ -77,13 +79,7 @@ class AnswerBatches:
         question_column = find_column(names, "question", self._options.question_column, "the dataset")
         options_column = ""
         if self._options.with_options:
-            options_column = find_column(
-                names,
-                "options",
-                self._options.options_column,
-                "the dataset",
-                required=bool(self._options.options_column),
-            )
+            options_column = find_column(names, "options", self._options.options_column, "the dataset")
         rows = [TableRow(number, cells) for number, cells in enumerate(batch.to_pylist(), 1)]
         source = InputRows("the dataset", iter(rows), question_column, options_column, tuple(names), len(rows))
         answering = make_answering(self._classifier, question_column, self._options)
