@@ -17,6 +17,7 @@ from subjectwise.errors import DataError, ModelFolderError
 from subjectwise.explain.sentence import SentenceWriter
 from subjectwise.labels import LabelSet
 from subjectwise.models.devices import Compute
+from subjectwise.models.encode_ahead import encode_and_score
 from subjectwise.models.generating_base import load_generator
 from subjectwise.models.gguf import EMBEDDED
 from subjectwise.models.label_scores import Scorer
@@ -217,8 +218,9 @@ class Classifier(Exportable, ScoreBasedClassifier, ClassifierEstimator):
         if y is not None:
             return self._accuracy(questions, y, sample_weight)
         if encoded is None:
-            encoded = self._scorer.encode(question_list(questions))
-        scores = self._scorer.score(encoded, on_progress)
+            encoded, scores = encode_and_score(self._scorer, question_list(questions), on_progress)
+        else:
+            scores = self._scorer.score(encoded, on_progress)
         truncated = np.array([question.truncated for question in encoded], dtype=np.bool_)
         in_scope = None if scores.in_scope is None else self._scope.apply(scores.in_scope)
         return Scored(apply_temperature(scores.log_probs, self.temperature), scores.label_mass, truncated, in_scope)

@@ -116,6 +116,18 @@ def test_each_kind_is_reported_apart(mixture: SplitFolder, scoped_model: Path, t
     refused(*evaluate, "--kind", "chat", part="All rows are requests of no label")
 
 
+def test_baselines_leave_requests_of_no_label_out(mixture: SplitFolder, tmp_path: Path) -> None:
+    folder = str(tmp_path / "baseline")
+    run_command("train", "baseline:tfidf-svm", "--data", str(mixture.path), "--output", folder)
+    finished = run_command("evaluate", folder, "--data", str(mixture.path), "--json")
+    report = json.loads(finished.stdout)
+    assert set(report["kinds"]) == {"exam"} and report["metrics"]["accuracy"]["value"] > 0.5
+    assert "scope" not in report, "a baseline does not tell requests of no label"
+    audited = json.loads(run_command("audit", "--data", str(mixture.path), "--method", "tfidf-svm", "--json").stdout)
+    questions = sum(row.label != "none" for split in ("train", "validation", "test") for row in mixture.examples(split))
+    assert audited["rows"] == questions
+
+
 def test_the_commands(sources: Path, mixture: SplitFolder, scoped_model: Path, tmp_path: Path) -> None:
     finished = run_command("data", "mix", str(sources / "mixture.yaml"), "--output", str(tmp_path / "mix"), "--json")
     mixed = json.loads(finished.stdout)

@@ -35,6 +35,7 @@ from subjectwise.labels import LabelSet
 from subjectwise.question_classifier import ScoreBasedClassifier
 from subjectwise.records import EncodedQuestion, Example, Question, Scored
 from subjectwise.statistics.calibration import apply_temperature, fit_temperature
+from subjectwise.statistics.fair_labels import questions_in_scope
 from subjectwise.statistics.metrics import MEASURES
 from subjectwise.statistics.thresholds import find_thresholds
 from subjectwise.text.question_list import question_list
@@ -109,7 +110,7 @@ class Baseline(ScoreBasedClassifier):
 
         Args:
             kind: one of `KINDS`.
-            train: to learn from, each with the options that the baseline is to see.
+            train: to learn from, each with the options that the baseline is to see; requests of no label are left out.
             validation: to calibrate on; may be empty.
             labels: in the order of the columns; each needs a training row.
             encoder: of `minilm-lr`: a folder or a name on the Hub; "" for all-MiniLM-L6-v2.
@@ -123,6 +124,7 @@ class Baseline(ScoreBasedClassifier):
             BaseModelError: the encoder cannot be loaded.
         """
         check_kind(kind)
+        train, validation = (questions_in_scope(rows, labels.names) for rows in (train, validation))
         truth = label_indices(train, labels)
         if missing := [name for index, name in enumerate(labels) if index not in truth]:
             raise DataError(f"The label {missing[0]!r} has no training rows.")

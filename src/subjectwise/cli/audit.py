@@ -45,6 +45,7 @@ def audit(
     from subjectwise.evaluation.audit import cross_validated, read_predictions, write_rows
     from subjectwise.evaluation.console import print_audit
     from subjectwise.labels import LabelSet
+    from subjectwise.statistics.fair_labels import questions_in_scope
     from subjectwise.utils.atomic_files import check_new
     from subjectwise.utils.progress import progress_bar
 
@@ -52,7 +53,8 @@ def audit(
         check_new(output)
     if (Path(data) / MANIFEST).is_file():
         opened = open_split(data)
-        examples = [example for name in SPLIT_NAMES for example in opened.examples(name)]
+        every = [example for name in SPLIT_NAMES for example in opened.examples(name)]
+        examples = questions_in_scope(every, opened.labels.names)
     else:
         examples = read_examples(data, Columns(question_column, label_column, options_column, row_id=row_id_column))
     if predictions is not None:

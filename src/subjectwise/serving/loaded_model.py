@@ -18,6 +18,12 @@ from subjectwise.types import JsonObject
 # Fields of a report that mean nothing to a reader elsewhere.
 _PRIVATE = ("command", "before")
 
+# A question of some 50 tokens: once, and in batches that take the next larger packs (`engines.pytorch.packs`), each as
+# often as it takes until the pack is captured.
+_WARM_UP_QUESTION = "Which of these is a consequence of what was said, and how would you explain it to a reader? " * 2
+_WARM_UP_BATCHES = (1, 12, 48)
+_WARM_UP_RUNS = 4
+
 
 @dataclass(frozen=True, eq=False)
 class LoadedModel:
@@ -137,7 +143,17 @@ def load_model(
     """
     name = name or default_name(labels)
     classifier = load_answering_predictor(name, labels, base=base, compute=compute)
-    return describe(classifier, _public(name), sentences=sentences)
+    model = describe(classifier, _public(name), sentences=sentences)
+    if model.device == "cuda":
+        warm_up(classifier)
+    return model
+
+
+def warm_up(classifier: QuestionClassifier) -> None:
+    """Score questions in batches of the usual sizes, so that a GPU has compiled and captured what clients ask for."""
+    for count in _WARM_UP_BATCHES:
+        for _ in range(_WARM_UP_RUNS):
+            classifier.score([_WARM_UP_QUESTION] * count)
 
 
 def _public(model: str) -> str:

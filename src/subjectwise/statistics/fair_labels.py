@@ -30,3 +30,8 @@ def rows_in_scope(examples: Sequence[Example], labels: Sequence[str]) -> BoolArr
     """Return whether each row belongs to a label, [rows]; all do where a label has the name of that answer."""
     known = OUT_OF_SCOPE in labels
     return np.array([known or example.label != OUT_OF_SCOPE for example in examples], dtype=np.bool_)
+
+
+def questions_in_scope(examples: Sequence[Example], labels: Sequence[str]) -> list[Example]:
+    """Return the rows that belong to a label: a mixture's requests of no label are nothing to fit a baseline on."""
+    return [row for row, belongs in zip(examples, rows_in_scope(examples, labels), strict=True) if belongs]

@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from helpers import fake_classifier
 from helpers.serving import FakeClassifier, WritingClassifier
 from subjectwise.classifier import Classifier
 from subjectwise.data.split import open_split
+from subjectwise.engines.pytorch.packed_decoder import RUNS_BEFORE_CAPTURE
 from subjectwise.errors import SubjectwiseError
 from subjectwise.labels import LabelSet
 from subjectwise.models.devices import Compute
@@ -65,3 +68,15 @@ def test_a_name_has_no_path_of_this_machine(tiny_base: Path) -> None:
 def test_a_model_of_other_labels_is_refused(tiny_model: Path) -> None:
     with pytest.raises(SubjectwiseError, match="trained on other labels"):
         load_model(str(tiny_model), LabelSet(("refund", "delivery")), compute=CPU)
+
+
+def test_a_gpu_is_warmed_up_and_a_cpu_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[int] = []
+    fake = fake_classifier.FakeClassifier(on_score=lambda texts: sizes.append(len(texts)))
+    monkeypatch.setattr("subjectwise.serving.loaded_model.load_answering_predictor", lambda *_, **__: fake)
+    load_model("fake")
+    assert sizes == []
+    described = describe(fake, "fake")
+    monkeypatch.setattr("subjectwise.serving.loaded_model.describe", lambda *_, **__: replace(described, device="cuda"))
+    load_model("fake")
+    assert sorted(set(sizes)) == [1, 12, 48] and sizes.count(1) > RUNS_BEFORE_CAPTURE

@@ -19,8 +19,13 @@ from subjectwise.engines.pytorch.forward import (
     run_rows_with_tree,
 )
 from subjectwise.engines.pytorch.output_head import OutputHead
+from subjectwise.engines.pytorch.packed_decoder import PackedDecoder, can_run_packs
+from subjectwise.engines.pytorch.packs import SIZES, PackSize
 from subjectwise.engines.token_budget import PADDING
 from subjectwise.types import FloatArray, LanguageModel
+
+# Packs of the largest size in a batch: the device is waited for at its end.
+_PACKS_PER_BATCH = 16
 
 
 def tokens_per_batch(device: torch.device) -> int:
@@ -34,15 +39,23 @@ class PyTorchEngine:
     Args:
         model: a causal language model, on its device.
         prefix_ids: the prompt's prefix, which it reads once.
+        packs: sizes of the packs in which rows are read (`PackedDecoder`); () for none, None for the usual ones where
+            the model is on a GPU and can be run so.
     """
 
-    def __init__(self, model: LanguageModel, prefix_ids: Sequence[int]) -> None:
+    def __init__(
+        self, model: LanguageModel, prefix_ids: Sequence[int], packs: Sequence[PackSize] | None = None
+    ) -> None:
         self.model: LanguageModel = model.eval()
-        prefer_grouped(model)
         self._head = OutputHead(model)
+        if packs is None:
+            packs = SIZES if model.device.type == "cuda" and can_run_packs(model) else ()
+        if not packs:
+            prefer_grouped(model)
         with torch.inference_mode():
             self.prefix = run_prefix(model, prefix_ids, share=len(prefix_ids) >= SHORT_PREFIX)
-            self._packs = can_pack(model, self.prefix)
+            self.packed_decoder = PackedDecoder(model, self.prefix, packs) if packs else None
+            self._packs = not packs and can_pack(model, self.prefix)
 
     @property
     def device(self) -> str:
@@ -56,11 +69,15 @@ class PyTorchEngine:
 
     @property
     def tokens_per_batch(self) -> int:
-        """How many tokens are read at once."""
+        """How many tokens are read at once; of packs, many before the answers are waited for."""
+        if self.packed_decoder:
+            return _PACKS_PER_BATCH * self.packed_decoder.sizes[-1].tokens
         return tokens_per_batch(self.model.device)
 
     def padding_limit(self, longest: int, tree: TokenTree) -> int:
         """Return the tokens of padding that cost as much as another batch; packed rows have none."""
+        if self.packed_decoder and self.packed_decoder.reads(1, longest, tree):
+            return self.tokens_per_batch
         return 4 * PADDING if self._packs and not tree.ids and is_short(self.prefix, longest) else PADDING
 
     def token_log_probs(
@@ -72,7 +89,9 @@ class PyTorchEngine:
             A float32 array [rows, wanted[i]] for each i in 0 … len(tree.ids).
         """
         with torch.inference_mode():
-            if self._packs and not tree.ids and pays_to_pack(self.prefix, rows):
+            if self.packed_decoder and self.packed_decoder.reads(len(rows), max(map(len, rows)), tree):
+                states = self.packed_decoder.states(rows, tree)
+            elif self._packs and not tree.ids and pays_to_pack(self.prefix, rows):
                 states = run_packed(self.model, self.prefix, rows)
             else:
                 states = run_rows_with_tree(self.model, self.prefix, rows, tree)

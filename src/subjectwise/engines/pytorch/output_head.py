@@ -11,6 +11,9 @@ from subjectwise.engines.pytorch.forward import HiddenStates, decoder_of, unwrap
 from subjectwise.errors import BaseModelError
 from subjectwise.types import FloatArray, LanguageModel
 
+# The logits of so many rows are in memory at once, [rows, vocabulary].
+_ROWS_AT_ONCE = 512
+
 
 class OutputHead:
     """A model's output head, from hidden states to the vocabulary.
@@ -29,6 +32,7 @@ class OutputHead:
         self._weight = head.weight if precision is None else head.weight.to(precision)
         self._bias = head.bias
         self._cap = getattr(inner.config, "final_logit_softcapping", None)  # Gemma 2
+        self._indices: dict[tuple[int, ...], Tensor] = {}
 
     def logits(self, hidden: Tensor, tokens: Sequence[int]) -> Tensor:
         """Return float32 logits of `tokens`.
@@ -40,7 +44,7 @@ class OutputHead:
         Returns:
             [..., tokens].
         """
-        chosen = list(tokens)
+        chosen = self._index(tokens)
         weight, bias = self._weight[chosen].float(), None if self._bias is None else self._bias[chosen].float()
         return self._capped(_product(hidden, weight, bias))
 
@@ -70,16 +74,30 @@ class OutputHead:
         Returns:
             Arrays [rows, wanted].
         """
-        log_probs = []
-        for hidden, tokens in zip([states.last, *states.tree.unbind(1)], wanted, strict=True):
-            chosen = self.logits(hidden, tokens)
-            log_probs.append((chosen - self._log_sum(hidden, tokens, chosen)[:, None]).cpu().numpy())
-        return log_probs
+        pairs = zip([states.last, *states.tree.unbind(1)], wanted, strict=True)
+        # All is launched before the first is waited for.
+        log_probs = [
+            torch.cat([self._token_log_probs(part, tokens) for part in torch.split(hidden, _ROWS_AT_ONCE)])
+            for hidden, tokens in pairs
+        ]
+        return [part.cpu().numpy() for part in log_probs]
+
+    def _token_log_probs(self, hidden: Tensor, tokens: Sequence[int]) -> Tensor:
+        """Return log-probabilities of `tokens`, [rows, tokens], on the device; `hidden` is [rows, hidden]."""
+        chosen = self.logits(hidden, tokens)
+        return chosen - self._log_sum(hidden, tokens, chosen)[:, None]
+
+    def _index(self, tokens: Sequence[int]) -> Tensor:
+        """Return `tokens` on the device; copied there once, since a copy waits for all that the device has to do."""
+        key = tuple(tokens)
+        if key not in self._indices:
+            self._indices[key] = torch.tensor(key, dtype=torch.long, device=self._weight.device)
+        return self._indices[key]
 
     def _log_sum(self, hidden: Tensor, tokens: Sequence[int], chosen: Tensor) -> Tensor:
         """Return the log-sum-exp over the vocabulary, [rows]; `chosen` are the exact logits of `tokens`."""
         logits = _product(hidden, self._weight, self._bias)  # [rows, vocabulary]
-        columns = torch.tensor(tokens, device=logits.device)
+        columns = self._index(tokens)
         at_once = 1 if logits.device.type == "cpu" else 64  # rows that stay in the CPU's caches
         sums = []
         for start in range(0, len(logits), at_once):
