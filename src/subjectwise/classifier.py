@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 import warnings
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from subjectwise.engines.engine import AUTO_ENGINE
-from subjectwise.errors import DataError, ModelFolderError
+from subjectwise.errors import DataError
 from subjectwise.explain.sentence import SentenceWriter
 from subjectwise.labels import LabelSet
 from subjectwise.models.devices import Compute
@@ -22,7 +21,8 @@ from subjectwise.models.generating_base import load_generator
 from subjectwise.models.gguf import EMBEDDED
 from subjectwise.models.label_scores import Scorer
 from subjectwise.models.model_config import SENTENCE_FOLDER, ModelConfig, description_sha256, read_config
-from subjectwise.models.model_folder import find_model_folder, load_model, remove_base_path
+from subjectwise.models.model_folder import load_model
+from subjectwise.models.pretrained_folder import find_pretrained
 from subjectwise.models.zero_shot import ZeroShot
 from subjectwise.publish.exportable import Exportable
 from subjectwise.question_classifier import ScoreBasedClassifier
@@ -32,8 +32,9 @@ from subjectwise.statistics.calibration import apply_temperature
 from subjectwise.statistics.scope import ScopeCalibration
 from subjectwise.text.question_list import QuestionsLike, column_values, question_list
 from subjectwise.types import Progress
-from subjectwise.utils.atomic_files import file_sha256, new_folder
+from subjectwise.utils.atomic_files import file_sha256
 from subjectwise.utils.estimator import ClassifierEstimator, not_fitted
+from subjectwise.utils.hub_download import HubOptions, folder_name
 
 
 class Classifier(Exportable, ScoreBasedClassifier, ClassifierEstimator):
@@ -91,6 +92,10 @@ class Classifier(Exportable, ScoreBasedClassifier, ClassifierEstimator):
         name: str | Path | None = None,
         *,
         base: str | None = None,
+        revision: str | None = None,
+        token: str | None = None,
+        cache_dir: Path | str | None = None,
+        local_files_only: bool = False,
         device: str = "auto",
         dtype: str = "auto",
         engine: str = AUTO_ENGINE,
@@ -100,6 +105,10 @@ class Classifier(Exportable, ScoreBasedClassifier, ClassifierEstimator):
         Args:
             name: a folder, or a name on the Hub, which is then downloaded.
             base: where the base is, when it is not where the folder says.
+            revision: a commit, branch or tag of the model on the Hub.
+            token: to read private repositories on the Hub; None for that of `hf auth login` or HF_TOKEN.
+            cache_dir: where downloads are kept; None for the Hub's own cache.
+            local_files_only: use what was downloaded before, and no network.
             device: as for the class.
             dtype: as for the class.
             engine: as for the class.
@@ -109,7 +118,7 @@ class Classifier(Exportable, ScoreBasedClassifier, ClassifierEstimator):
             BaseModelError: the base is missing; the message has the command that installs it.
         """
         classifier = cls(device=device, dtype=dtype, engine=engine)
-        classifier._load(find_model_folder(name), base)
+        classifier._load(*find_pretrained(name, base, revision, HubOptions(token, cache_dir, local_files_only)))
         return classifier
 
     @classmethod
@@ -161,18 +170,6 @@ class Classifier(Exportable, ScoreBasedClassifier, ClassifierEstimator):
         # Columns are in the order of names; classes_ has the values that `y` had.
         self.classes_ = np.array([fitted.value_of[name] for name in self.labels])
         return self
-
-    def save_pretrained(self, folder: Path | str) -> None:
-        """Write the model folder to a new `folder`, whole or not at all."""
-        self._check_fitted()
-        if self._folder is None:
-            raise ModelFolderError("Cannot save a zero-shot classifier; train one with fit, or 'subjectwise train'.")
-        from subjectwise.publish.model_card import write_card
-
-        with new_folder(Path(folder)) as temporary:
-            shutil.copytree(self._folder, temporary, dirs_exist_ok=True)
-            if remove_base_path(temporary):
-                write_card(temporary)
 
     def encode(self, questions: Sequence[Question]) -> list[EncodedQuestion]:
         """Return the token ids of each question, for `score`."""
@@ -281,6 +278,13 @@ class Classifier(Exportable, ScoreBasedClassifier, ClassifierEstimator):
                 *load_generator(self._base, compute, adapter if trained else None), trained=trained
             )
         return self._writer
+
+    def __repr__(self) -> str:
+        if not self.__sklearn_is_fitted__():
+            return super().__repr__()
+        name = f"zero-shot:{self._zero_shot.base}" if self._zero_shot else folder_name(self._folder or Path())
+        device, dtype = self.runs_on
+        return f"<Classifier {'fitted' if self._kept else name}: {len(self.labels)} labels, {dtype} on {device}>"
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "_scorer")

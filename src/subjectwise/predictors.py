@@ -63,7 +63,7 @@ def load_predictor(
     if colon and kind in CASCADES:
         fast, behind = split_cascade(name)
         model = load_predictor(behind, labels, data=data, with_options=with_options, base=base, compute=compute)
-        return Cascade.load(model, _model_folder(fast) or Path(fast), CASCADES[kind])
+        return Cascade.load(model, _named_folder(fast), CASCADES[kind])
     if colon and kind in (FEW_SHOT, BASELINE) and data is None:
         raise DataError(f"{name} learns from training rows; give it a split folder, or train it first.")
     if colon and kind == BASELINE and data is not None:
@@ -172,24 +172,30 @@ def predictor_files_sha256(name: str) -> str:
     kind = name.partition(":")[0]
     if kind in CASCADES:
         fast, behind = split_cascade(name)
-        model, folder = predictor_files_sha256(behind), fast_folder(_model_folder(fast) or Path(fast))
-        return f"{model}-{fast_files_sha256(folder)}-{CASCADES[kind]}" if model else ""
-    found = _model_folder(name)
-    return f"{file_sha256(found / read_config(found).weights_file)}-{description_sha256(found)}" if found else ""
+        model = predictor_files_sha256(behind)
+        return f"{model}-{fast_files_sha256(fast_folder(_named_folder(fast)))}-{CASCADES[kind]}" if model else ""
+    folder = _model_folder(name)
+    return f"{file_sha256(folder / read_config(folder).weights_file)}-{description_sha256(folder)}" if folder else ""
 
 
 def predictor_reads_options(name: str) -> bool:
     """Return whether a predictor was trained to see answer options, without loading it; as for its `reads_options`."""
-    behind = split_cascade(name)[1] if name.partition(":")[0] in CASCADES else name
-    folder = _model_folder(behind)
+    if name.partition(":")[0] in CASCADES:
+        return predictor_reads_options(split_cascade(name)[1])
+    folder = _model_folder(name)
     return folder is not None and read_config(folder).prompt.with_options
 
 
+def _named_folder(name: str) -> Path:
+    """Return the folder of a model, downloaded where it is on the Hub."""
+    return find_model_folder(None if name in ("", SHIPPED) else name)
+
+
 def _model_folder(name: str) -> Path | None:
-    """Return the model folder of a predictor, downloaded where it is on the Hub; None for one without."""
+    """Return the model folder of a predictor; None for one without."""
     if name.partition(":")[0] in (ZERO_SHOT, FEW_SHOT, BASELINE) or is_baseline_folder(Path(name)):
         return None
-    return find_model_folder(None if name in ("", SHIPPED) else name)
+    return _named_folder(name)
 
 
 def default_name(labels: LabelSet | None) -> str:

@@ -39,9 +39,7 @@ class PromptSettings:
     with_options: bool = False  # whether the model is shown the answer options
     max_tokens: int = 256  # longest question with its options and the end of the template; the middle is cut
     spelling: str = "none"  # en, or another language whose spelling is corrected before the model reads the question
-    out_of_scope: bool = (
-        False  # whether "none" is an answer beside the labels, for requests that belong to none of them
-    )
+    out_of_scope: bool = False  # whether "none" is an answer as well, for requests that belong to none of the labels
 
     def __post_init__(self) -> None:
         _check(self.style in STYLES, "prompt.style", self.style, f"one of {', '.join(STYLES)}")
@@ -106,14 +104,14 @@ class TrainingSettings:
     """How the adapter or the head is trained."""
 
     loss: str = "label"  # label: the tokens that scoring reads; answer: all tokens of the label and its end
-    epochs: int = 5
+    epochs: int = 5  # passes over the training rows, at most; the best one is kept
     learning_rate: float = 3e-4  # at its peak; cosine to zero
     warmup: float = 0.05  # share of the steps in which the rate rises
-    weight_decay: float = 0.0
+    weight_decay: float = 0.0  # AdamW's
     batch_size: int = 16  # rows per batch
     gradient_accumulation: int = 1  # batches per step
-    max_grad_norm: float = 1.0
-    seed: int = 42
+    max_grad_norm: float = 1.0  # gradients are scaled down to this norm
+    seed: int = 42  # of the order of the rows, the first weights and the noise
     patience: int = 2  # epochs without a lower validation NLL before training stops
     options_share: float = 0.0  # share of the rows shown with their options, drawn again each epoch
     option_halves: int = 0  # further views of those rows: random halves of their options, shuffled
@@ -147,8 +145,8 @@ class TrainingSettings:
 class Recipe:
     """All settings of a training run. Build one with `load_recipe`."""
 
-    name: str = "custom"
-    description: str = ""
+    name: str = "custom"  # the file's name, which replaces what is written here
+    description: str = ""  # one sentence, for the model card
     base: str = "embedded"  # embedded, a Hub name, a folder or a GGUF file
     prompt: PromptSettings = field(default_factory=PromptSettings)
     lora: LoraSettings = field(default_factory=LoraSettings)

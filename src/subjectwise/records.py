@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, field, replace
 from subjectwise.errors import DataError, QuestionError
 from subjectwise.types import BoolArray, FloatArray, JsonObject
 from subjectwise.utils.clean_text import clean_text
+from subjectwise.utils.notebook_html import Mark, bars_html, marked_html
 
 # Far above any real question (the longest of MMLU-Pro has 4,671), low enough to catch a file given as a question.
 MAX_CHARACTERS = 50_000
@@ -221,6 +222,14 @@ class Prediction:
             **({"answered_by": self.answered_by} if self.answered_by else {}),
         }
 
+    def _repr_html_(self) -> str:
+        notes = [f"Answer: {', '.join(self.labels) or self.label}"]
+        if self.in_scope is not None:
+            notes.append(f"Belongs to any of the labels: {self.in_scope:.1%}")
+        if self.truncated:
+            notes.append("The middle of the question was cut out.")
+        return bars_html(self.question, self.top(5), notes)
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -278,3 +287,9 @@ class Explanation:
         if not self.sentence:
             del plain["sentence"]
         return plain
+
+    def _repr_html_(self) -> str:
+        title = f"{self.label} {self.score:.1%}, then {self.runner_up} {self.runner_up_score:.1%}"
+        marks = [Mark(item.start, item.end, item.weight) for item in self.evidence if item.option is None]
+        options = [f"Option {item.text}: {item.weight:+.2f}" for item in self.evidence if item.option is not None]
+        return marked_html(title, self.question, marks, [*options, *([self.sentence] if self.sentence else [])])

@@ -36,8 +36,8 @@ REQUIREMENTS: dict[str, tuple[Callable[[], bool], str]] = {
         "bitsandbytes is not installed; run: pip install --constraint constraints.txt bitsandbytes",
     ),
     "browser": (
-        lambda: find_browser() is not None and _installed("playwright"),
-        "Chromium or playwright is not installed; see CONTRIBUTING.md",
+        lambda: find_browser() is not None and _installed("playwright", "axe_playwright_python"),
+        "Chromium, playwright or axe-playwright-python is not installed; see CONTRIBUTING.md",
     ),
     "hadolint": (
         lambda: Path(sys.executable).with_name("hadolint").is_file(),

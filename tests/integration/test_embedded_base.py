@@ -57,6 +57,19 @@ def test_examples_of_the_model_card(classifier: Classifier) -> None:
 
 
 @needs_base
+def test_examples_of_the_page(classifier: Classifier) -> None:
+    text = (Path(subjectwise.__file__).parent / "serving/page/examples.js").read_text(encoding="utf-8")
+    examples: dict[str, str] = json.loads(text.split("EXAMPLES = ")[1].split(";\n")[0])
+    no_subject: str = json.loads(text.split("NO_SUBJECT = ")[1].split(";\n")[0])
+    assert set(examples) == set(classifier.labels)
+    *answers, outside = classifier.classify([*examples.values(), no_subject])
+    assert [answer.label for answer in answers] == list(examples)
+    assert all(answer.score > 0.75 for answer in answers), [(answer.label, answer.score) for answer in answers]
+    assert outside.in_scope is not None and classifier.min_in_scope is not None
+    assert outside.in_scope < classifier.min_in_scope <= min(answer.in_scope or 0.0 for answer in answers)
+
+
+@needs_base
 @pytest.mark.slow  # 9 s: the real base, in a process of its own
 def test_the_first_command_of_the_readme(classifier: Classifier) -> None:
     """Loading `classifier` has converted the base, which a first use says on standard error."""

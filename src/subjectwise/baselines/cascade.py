@@ -123,7 +123,7 @@ class Cascade(ScoreBasedClassifier):
 
     @property
     def description_sha256(self) -> str:
-        """The hash of what both folders say, and of the fast model's weights; empty where there is no folder."""
+        """The hash of what both folders say, and of the fast model's weights; empty for one without a folder."""
         described = self.model.description_sha256
         return "-".join((described, self.fast.sha256, self.loss)) if described else ""
 

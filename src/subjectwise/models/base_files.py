@@ -8,6 +8,7 @@ from pathlib import Path
 from subjectwise.errors import BaseModelError
 from subjectwise.models.gguf import EMBEDDED, EMBEDDED_INSTALL, EMBEDDED_SHA256, embedded_file
 from subjectwise.utils.cache_folder import known_files_sha256, known_sha256
+from subjectwise.utils.hub_download import ANY_HUB, HubError, HubOptions
 
 # Of a base on the Hub; never a pickle.
 _BASE_FILES = ("*.json", "*.safetensors", "*.jinja", "*.txt")
@@ -57,12 +58,13 @@ def local_base(name: str) -> BaseFiles | None:
     return None
 
 
-def base_files(name: str, revision: str | None = None) -> BaseFiles:
+def base_files(name: str, revision: str | None = None, hub: HubOptions = ANY_HUB) -> BaseFiles:
     """Return the files of a base, downloaded where it is a name on the Hub.
 
     Args:
         name: as for `local_base`.
         revision: a commit, branch or tag on the Hub.
+        hub: how to download.
 
     Raises:
         BaseModelError: as for `local_base`, or it cannot be downloaded.
@@ -70,12 +72,9 @@ def base_files(name: str, revision: str | None = None) -> BaseFiles:
     local = local_base(name)
     if local is not None:
         return local
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
     try:
-        folder = Path(snapshot_download(name, revision=revision, allow_patterns=list(_BASE_FILES)))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        folder = hub.download(name, _BASE_FILES, revision)
+    except HubError as error:
         raise BaseModelError(
             f"{name} is not in the local cache and the Hub cannot be reached; give a folder, or use {EMBEDDED!r}."
         ) from error

@@ -30,7 +30,7 @@ from subjectwise.models.tokenizer import read_tokenizer
 from subjectwise.text.prompt import Prompt
 from subjectwise.types import LanguageModel, Tokenizer
 from subjectwise.utils.atomic_files import read_json, write_json
-from subjectwise.utils.hub_download import local_folder
+from subjectwise.utils.hub_download import ANY_HUB, HubOptions, local_folder
 
 # What a model folder may have; never a pickle.
 _MODEL_FILES = ("*.json", "*.safetensors", "*.jinja", "*.txt", "README.md")
@@ -69,13 +69,22 @@ def shipped_folder() -> Path:
     return Path(str(resources.files("subjectwise") / "shipped"))
 
 
-def find_model_folder(name: str | Path | None) -> Path:
+def find_model_folder(name: str | Path | None, revision: str | None = None, hub: HubOptions = ANY_HUB) -> Path:
     """Return a model folder by its path, or by its name on the Hub, from where it is downloaded; None for the shipped.
 
+    Args:
+        name: a folder, or a name on the Hub.
+        revision: of the folder on the Hub.
+        hub: how to download it.
+
     Raises:
-        ModelFolderError: there is neither.
+        ModelFolderError: there is neither, or it cannot be downloaded.
     """
-    return shipped_folder() if name is None else local_folder(name, "model", _MODEL_FILES, ModelFolderError)
+    if name is not None:
+        return local_folder(name, "model", _MODEL_FILES, ModelFolderError, revision=revision, hub=hub)
+    if revision:
+        raise ModelFolderError("The shipped model has no revisions; leave out the revision, or give a name.")
+    return shipped_folder()
 
 
 def save_model(folder: Path, model: LanguageModel, tokenizer: Tokenizer, config: ModelConfig) -> None:

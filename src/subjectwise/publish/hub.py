@@ -77,7 +77,7 @@ def plan_upload(folder: Path, name: str) -> Upload:
     )
 
 
-def push(folder: Path, name: str, *, private: bool = True, message: str = "") -> Upload:
+def push(folder: Path, name: str, *, private: bool = True, message: str = "", token: str | None = None) -> Upload:
     """Upload the folder in one commit to the repository `name` on the Hub, which is created where it is missing.
 
     Args:
@@ -85,6 +85,7 @@ def push(folder: Path, name: str, *, private: bool = True, message: str = "") ->
         name: of the repository.
         private: whether a new repository is private.
         message: of the commit; "" for a default.
+        token: to write with; None for that of `hf auth login` or HF_TOKEN.
 
     Raises:
         ModelFolderError: as for `plan_upload`.
@@ -94,7 +95,7 @@ def push(folder: Path, name: str, *, private: bool = True, message: str = "") ->
     from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled
 
     plan = plan_upload(folder, name)
-    api = HfApi()
+    api = HfApi(token=token)
     try:
         api.create_repo(name, private=private, exist_ok=True)
         done = api.upload_folder(

@@ -9,6 +9,7 @@ from pathlib import Path
 import common
 import gpu
 import pytest
+from gpu_parts import Figure, Run
 
 
 def run(monkeypatch: pytest.MonkeyPatch, folder: Path, *arguments: str) -> None:
@@ -33,11 +34,11 @@ def test_a_trial_on_a_cpu_fills_the_table(
 
 
 def test_a_part_that_fails_is_noted_and_the_next_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fails(run: gpu.Run) -> list[gpu.Figure]:
+    def fails(run: Run) -> list[Figure]:
         raise RuntimeError("out of memory")
 
-    def works(run: gpu.Run) -> list[gpu.Figure]:
-        return [gpu.Figure("works", "it", 1.0, "s")]
+    def works(run: Run) -> list[Figure]:
+        return [Figure("works", "it", 1.0, "s")]
 
     monkeypatch.setattr(gpu, "PARTS", (fails, works))
     with pytest.raises(SystemExit, match="Failed: fails"):

@@ -16,7 +16,9 @@ import pytest
 from huggingface_hub import constants
 
 from helpers.commands import run_command
-from subjectwise.errors import ModelFolderError, OutputError
+from subjectwise.classifier import Classifier
+from subjectwise.errors import ModelFolderError, NotFittedError, OutputError
+from subjectwise.labels import LabelSet
 from subjectwise.publish.hub import plan_upload
 
 
@@ -26,6 +28,7 @@ class FakeHub:
 
     url: str = ""
     requests: list[str] = field(default_factory=list)
+    tokens: set[str] = field(default_factory=set)
     created: dict[str, Any] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
     refuse: bool = False
@@ -55,6 +58,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeHub]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             state.requests.append(f"POST {self.path}")
+            state.tokens.add(self.headers.get("Authorization", ""))
             if state.refuse:
                 self.answer({"error": "You may not write here"}, 403)
             elif self.path == "/api/repos/create":
@@ -131,3 +135,24 @@ def test_what_cannot_be_uploaded(folder: Path, tmp_path: Path) -> None:
         plan_upload(folder, "me/subjects")
     with pytest.raises(ModelFolderError, match="Unknown model folder"):
         plan_upload(tmp_path / "nothing", "me/subjects")
+
+
+def test_from_python(hub: FakeHub, folder: Path) -> None:
+    (folder / "diary.txt").write_text("not part of a model folder")
+    classifier = Classifier.from_pretrained(folder, device="cpu", dtype="float32")
+    planned = classifier.push_to_hub("me/subjects", dry_run=True)
+    assert "adapter_model.safetensors" in planned.files and planned.url == "" and hub.requests == []
+    done = classifier.push_to_hub("me/subjects", token="hf_mine", commit_message="Second try")
+    assert done.url.endswith("/commit/1") and done.files == planned.files == sorted(hub.files)
+    assert hub.created["visibility"] == "private" and hub.tokens == {"Bearer hf_mine"}
+    assert hub.files["adapter_model.safetensors"] == (folder / "adapter_model.safetensors").read_bytes()
+
+
+def test_what_cannot_be_uploaded_from_python(hub: FakeHub, tiny_base: Path) -> None:
+    with pytest.raises(NotFittedError):
+        Classifier().push_to_hub("me/subjects")
+    untrained = Classifier.zero_shot(LabelSet(("law", "physics")), base=str(tiny_base), device="cpu")
+    assert repr(untrained).startswith(f"<Classifier zero-shot:{tiny_base}: 2 labels, ")
+    with pytest.raises(ModelFolderError, match="Cannot save a zero-shot classifier"):
+        untrained.push_to_hub("me/subjects")
+    assert hub.requests == []

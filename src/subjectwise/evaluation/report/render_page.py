@@ -1,6 +1,7 @@
 """Renders a folder of reports, or a comparison, as one HTML page that needs no network, no script and no other file.
 
-What is shown is gathered in headline_sections.py and page_sections.py; the text is in page.html, the look in page.css.
+What is shown is gathered in headline_sections.py, kind_sections.py and page_sections.py; the text is in page.html, the
+look in page.css.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from subjectwise.evaluation.comparison import Comparison
-from subjectwise.evaluation.report import headline_sections, page_sections
+from subjectwise.evaluation.report import headline_sections, kind_sections, page_sections
 from subjectwise.evaluation.report.chart_geometry import FULL_CONFUSION
 from subjectwise.evaluation.report.find_reports import ReportFolder, open_reports
 from subjectwise.evaluation.report.formatting import (
@@ -77,6 +78,9 @@ def render_reports(reports: ReportFolder, title: str = "") -> str:
         main=reports.main,
         report=report,
         protocol=PROTOCOLS.get(report.data.protocol, ""),
+        origins=kind_sections.origins(reports),
+        kinds=kind_sections.ranked_kinds(report),
+        noise=kind_sections.noise_rows(report),
         tiles=headline_sections.tiles(report),
         gap=headline_sections.source_gap(reports),
         groups=headline_sections.report_groups(reports),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from fastapi import APIRouter, FastAPI
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, RedirectResponse, Response
 from starlette.staticfiles import StaticFiles
@@ -41,7 +42,7 @@ async def favicon() -> Response:
 
 
 def add_page(app: FastAPI) -> None:
-    """Add the page, and its files under `/page/`."""
+    """Add the page, and its files under `/page/`, compressed."""
     app.include_router(router)
     if FOLDER.is_dir():
-        app.mount("/page", StaticFiles(directory=FOLDER), name="page")
+        app.mount("/page", GZipMiddleware(StaticFiles(directory=FOLDER)), name="page")
