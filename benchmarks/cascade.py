@@ -7,8 +7,8 @@ MODEL is a folder with a fast model, `shipped` for the shipped one. The language
 its own, so that everything but `--speed` takes seconds. `--leave-out` fits the fast model again without each group of
 kinds, and measures it on these kinds with the promises of MODEL: half a minute per group on one core.
 `--source-held-out` fits it on the training rows of that split folder, and counts what it would answer alone on sources
-that it has not seen. `--speed N` times N questions of the kind mmlu-pro, one at a time in batches as `classify --input`
-has them, by the language model and by the cascades in turn. Writes benchmarks/results/cascade.json.
+that it has not seen. `--speed N` times N questions of the kind mmlu-pro, in batches as `classify --input` has them, by
+the language model and by the cascades in turn. Writes benchmarks/results/cascade.json.
 """
 
 from __future__ import annotations

@@ -47,7 +47,7 @@ SETTINGS = ("training.epochs=3", "training.batch_size=4", "training.checkpoint_s
 def launch(folder: Path, arguments: Sequence[str | Path], fault: str = "") -> subprocess.CompletedProcess[str]:
     script = folder / "faulty.py"
     script.write_text(FAULTY)
-    command = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", script]
+    command = ["torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
     return run_module([*command, *arguments], FAULT=fault)
 
 

@@ -51,6 +51,7 @@ class FastConfig:
         promises: by the points of accuracy that may be lost, when the fast model answers alone; `NEVER` for the pair
             whose language model answers every question.
         min_known: the least share of a question's words that were in the training rows, for an answer alone.
+        min_in_scope: the least probability of belonging to any label, for an answer alone.
         manifest_sha256: of the split folder that it was trained on.
         results: what was measured on the validation rows.
     """
@@ -64,6 +65,7 @@ class FastConfig:
     pooling: Pooling = field(default_factory=Pooling)
     promises: dict[str, Promise] = field(default_factory=dict)
     min_known: float = 0.0
+    min_in_scope: float = 0.0
     manifest_sha256: str = ""
     results: dict[str, object] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
@@ -80,7 +82,8 @@ class FastConfig:
             answers: of this model.
             min_in_scope: of the language model: what may belong to no label is for that model to say.
         """
-        return (answers.known >= self.min_known) & (answers.in_scope >= (min_in_scope or 0.0))
+        least = max(self.min_in_scope, min_in_scope or 0.0)
+        return (answers.known >= self.min_known) & (answers.in_scope >= least)
 
 
 @dataclass(frozen=True)
