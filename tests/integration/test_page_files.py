@@ -83,6 +83,7 @@ def test_a_file_comes_back_with_its_subjects(page: Any, tmp_path: Path) -> None:
     assert all(row[3] and 0 < float(row[4]) <= 1 for number, row in enumerate(found) if number not in (0, 40, 50))
 
 
+@pytest.mark.slow  # 12 s on a busy machine
 def test_ten_thousand_rows_with_a_pause_and_an_outage(page: Any, tmp_path: Path) -> None:
     file = tmp_path / "rows.txt"
     file.write_text("".join(f"{QUESTION} No. {number}\n" for number in range(10_000)), encoding="utf-8")
