@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
@@ -82,13 +81,6 @@ def test_the_root_is_short() -> None:
 def test_no_file_is_long() -> None:
     long = {path: text.count("\n") for path, text in TEXTS.items() if text.count("\n") > MOST_LINES}
     assert not long, f"more than {MOST_LINES} lines, split by what it does: {long}"
-
-
-def test_readme_lists_the_same_folders() -> None:
-    text = (PROJECT / "README.md").read_text(encoding="utf-8")
-    block = text.split("```text\nsrc/subjectwise/\n")[1].split("```")[0]
-    listed = re.findall(r"^  ([\w.]+/?)", block, flags=re.MULTILINE)
-    assert listed == [path for path in read_map() if "/" not in path.removesuffix("/")]
 
 
 # How imports are read: these would otherwise pass unseen.
