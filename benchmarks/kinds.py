@@ -29,8 +29,8 @@ CARD_QUESTIONS = {
 }
 
 # Rows that are drawn evenly where each is read several times, or is long.
-OPTIONS = ("--with-options", "--limit", "1200")
-NOISE = ("--perturb", "typos", "--limit", "600")
+OPTIONS = ("--with-options", "--limit", "600")
+NOISE = ("--perturb", "typos", "--limit", "300")
 KEYS = ("data", "metrics", "kinds", "scope", "robustness", "versions", "machine", "command")
 
 
