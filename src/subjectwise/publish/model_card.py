@@ -70,7 +70,7 @@ def render_card(config: ModelConfig) -> str:
     return render_template(TEMPLATE, _context(config))
 
 
-def render_template(name: str, context: Mapping[str, Any]) -> str:
+def render_template(name: str, context: Mapping[str, object]) -> str:
     """Return a Markdown template of this folder, filled in."""
     import jinja2
 

@@ -3,7 +3,7 @@
 export const EXAMPLES = {
   "biology": "How do plants turn sunlight into sugar?",
   "law": "What are the principles of contract law?",
-  "physics": "What torque stops a spinning flywheel in ten seconds?",
+  "physics": "Why does a skater spin faster with the arms pulled in?",
   "psychology": "Why do people remember the first and last items of a list best?",
   "economics": "How does a price ceiling lead to shortages?",
   "math": "How many ways can 8 people sit around a round table?",
