@@ -216,7 +216,7 @@ def test_the_folder_of_a_pickle_may_be_gone(tiny_model: Path, tmp_path: Path) ->
 
 
 def test_the_shipped_model_is_pickled_without_its_path(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in ("classifier", "models.pickled_by_folder"):
+    for module in ("models.model_folder", "models.pickled_by_folder"):
         monkeypatch.setattr(f"subjectwise.{module}.shipped_folder", lambda: tiny_model)
     classifier = Classifier.from_pretrained(device="cpu", dtype="float32")
     pickled = pickle.dumps(classifier)

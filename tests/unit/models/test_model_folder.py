@@ -114,7 +114,7 @@ def test_a_head_is_for_pytorch(folder: Path) -> None:
         load_model(folder, compute=Compute("cpu", "float32", "openvino"))
 
 
-def test_missing_bases_are_one_sentence(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_bases_are_one_sentence(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for base, part in [
         ("./nowhere", "Unknown folder ./nowhere"),
         ("nowhere.gguf", "Unknown file nowhere.gguf"),
@@ -123,6 +123,7 @@ def test_missing_bases_are_one_sentence(folder: Path, monkeypatch: pytest.Monkey
         with pytest.raises(BaseModelError, match=part):
             load_model(folder, base=base)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setenv("SUBJECTWISE_CACHE", str(tmp_path))
     with pytest.raises(BaseModelError, match="run: subjectwise setup"):
         load_model(folder, base="embedded")
     for name in ("nowhere", "nobody/nothing-of-the-kind", "/nowhere/at/all"):
