@@ -223,11 +223,12 @@ def test_an_mcp_client(tiny_model: Path, expected: Mapping[str, str], tmp_path: 
             assert {tool.name for tool in (await client.list_tools()).tools} == {"classify_text", "list_categories"}
             called = await client.call_tool("classify_text", {"text": question, "with_probabilities": True})
             result = called.structured_content
-            assert result["class"] == expected[question]
-            assert sum(result["probabilities"].values()) == pytest.approx(1)
-            assert result["confidence"] == max(result["probabilities"].values())
+            assert result["label"] == expected[question]
+            assert result["class"] == sorted(set(expected.values())).index(result["label"])
+            assert sum(result["probabilities"]) == pytest.approx(1)
+            assert result["confidence"] == max(result["probabilities"])
             short = (await client.call_tool("classify_text", {"text": question})).structured_content
-            assert set(short) == {"class", "confidence"}
+            assert set(short) == {"class", "label", "confidence"}
             categories = (await client.call_tool("list_categories", {})).structured_content
             assert categories["categories"] == sorted(set(expected.values()))
             assert set(categories["category_descriptions"]) == set(categories["categories"])
