@@ -33,9 +33,10 @@ from subjectwise.records import OUT_OF_SCOPE, Example
 from subjectwise.statistics.cascade import LOSSES, NEVER
 from subjectwise.statistics.fair_labels import fair_labels
 from subjectwise.statistics.intervals import mean_interval
+from subjectwise.statistics.kind_weights import kind_weights
 from subjectwise.statistics.metrics import calibration_error
-from subjectwise.training.fit_fast_model import FastSettings, calibrate_fast_model, fast_texts, fit_fast_model
-from subjectwise.training.train_fast import kind_weights
+from subjectwise.text.question_text import question_texts
+from subjectwise.training.fit_fast_model import FastSettings, calibrate_fast_model, fit_fast_model
 from subjectwise.types import BoolArray, FloatArray, JsonObject
 from subjectwise.utils.versions import library_versions, machine_description
 
@@ -79,13 +80,12 @@ def read_answers(report: Path, rows: Sequence[Example], labels: Sequence[str]) -
 
 def measure(fast: FastModel, answers: Answers, min_in_scope: float | None) -> dict[str, JsonObject]:
     """Return for every kind, and for the mean over kinds, what each way of answering measured."""
-    said = fast.answer(fast_texts([row.question.without_options() for row in answers.rows]))
+    said = fast.answer(question_texts([row.question.without_options() for row in answers.rows]))
     pooled = fast.config.pooling.combine(answers.probabilities, said.probabilities)
-    may = fast.config.may_answer(said, min_in_scope)
     ways: dict[str, tuple[FloatArray, BoolArray]] = {}
     for loss in (*LOSSES, NEVER):
         least = fast.config.promises[loss].min_confidence
-        alone = np.zeros(len(may), dtype=np.bool_) if least is None else may & (said.confidence >= least)
+        alone = fast.config.answers_alone(said, least, min_in_scope)
         ways[loss] = np.where(alone[:, None], said.probabilities, pooled), alone
     slow_right = answers.right(answers.probabilities)
     kinds = np.array([row.kind for row in answers.rows])
@@ -123,12 +123,11 @@ def out_of_scope(fast: FastModel, rows: Sequence[Example], min_in_scope: float |
     results: JsonObject = {}
     foreign = [row for row in rows if row.label == OUT_OF_SCOPE]
     for kind in sorted({row.kind for row in foreign}):
-        said = fast.answer(fast_texts([row.question for row in foreign if row.kind == kind]))
-        may = fast.config.may_answer(said, min_in_scope)
-        results[kind] = {"rows": len(may)}
+        said = fast.answer(question_texts([row.question for row in foreign if row.kind == kind]))
+        results[kind] = {"rows": len(said.known)}
         for loss in LOSSES:
             least = fast.config.promises[loss].min_confidence
-            results[kind][loss] = 0.0 if least is None else float((may & (said.confidence >= least)).mean())
+            results[kind][loss] = float(fast.config.answers_alone(said, least, min_in_scope).mean())
     return results
 
 
@@ -158,7 +157,7 @@ def source_held_out(fast: FastModel, data: SplitFolder) -> JsonObject:
     parts = {name: [row.without_options() for row in data.examples(name)] for name in ("train", "validation", "test")}
     fitted = fit_fast_model(parts["train"], fast.labels, settings_of(fast))
     calibrated = calibrate_fast_model(fitted, parts["validation"], np.ones(len(parts["validation"])))
-    said = calibrated.answer(fast_texts([row.question for row in parts["test"]]))
+    said = calibrated.answer(question_texts([row.question for row in parts["test"]]))
     names = list(fast.labels)
     right = said.probabilities.argmax(axis=1) == np.array([names.index(row.label) for row in parts["test"]])
     results: JsonObject = {"rows": len(right), "accuracy": float(right.mean())}
@@ -191,7 +190,7 @@ def time_ways(fast: FastModel, folder: Path, data: SplitFolder, count: int, roun
                 way.score(questions[start : start + BATCH])
             seconds[name].append(time.perf_counter() - started)
         started = time.process_time()
-        fast.answer(fast_texts(questions))
+        fast.answer(question_texts(questions))
         seconds["fast alone"].append(time.process_time() - started)
     return {name: count / float(np.median(values)) for name, values in seconds.items()}
 

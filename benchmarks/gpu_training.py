@@ -91,7 +91,7 @@ def padded_factors(model: LoraLlama, folder: Path, seed: int) -> Factors:
 def train(model: LoraLlama, recipe: Recipe, data: SplitFolder, prompt: Prompt, start: Factors) -> None:
     """Train on all rows of the mixture, in the batches and with the targets of `subjectwise train`."""
     settings = recipe.training
-    examples = usable_rows(data.examples("train"), recipe)
+    examples = usable_rows(data.examples("train"), recipe, data.labels.names)
     trie = LabelTrie(prompt.answer_ids, prompt.end_ids)
     if any(len(path) > 1 for path in trie.paths):
         raise SystemExit("Each label must have a first token of its own on this base.")

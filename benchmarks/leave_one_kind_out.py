@@ -12,7 +12,6 @@ takes seconds.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +22,7 @@ from subjectwise.data.split import open_split
 from subjectwise.evaluation.report_files import PREDICTIONS_FILE, iterate_predictions
 from subjectwise.statistics.calibration import LOG_TEMPERATURE_SD
 from subjectwise.statistics.fair_labels import fair_labels, rows_in_scope
+from subjectwise.statistics.kind_weights import kind_weights
 from subjectwise.statistics.metrics import calibration_error
 from subjectwise.types import BoolArray, FloatArray, IntArray
 
@@ -51,12 +51,6 @@ def fit(log_probs: FloatArray, truth: IntArray, features: FloatArray, row_weight
         return float(-(row_weights * np.log(np.maximum(chosen, 1e-12))).sum()) + prior
 
     return np.asarray(minimize(loss, np.zeros(features.shape[1]), method="BFGS").x)
-
-
-def kind_weights(kinds: IntArray) -> FloatArray:
-    """Return weights of mean 1 with which all kinds weigh alike, [rows]."""
-    counts = np.bincount(kinds)[kinds]
-    return np.asarray(len(kinds) / (len(np.unique(kinds)) * counts))
 
 
 def promised_threshold(confidence: FloatArray, right: BoolArray, weights: FloatArray) -> float:
@@ -97,10 +91,7 @@ def main() -> None:
     one = np.ones((len(truth), 1))
     ways = {"one temperature": one, "temperature by signs of novelty": np.concatenate([one, signs], axis=1)}
     results: dict[str, dict[str, dict[str, float]]] = {
-        str(name): {
-            way: measure(log_probs, truth, right, features, kinds, number, kind_weights)
-            for way, features in ways.items()
-        }
+        str(name): {way: measure(log_probs, truth, right, features, kinds, number) for way, features in ways.items()}
         for number, name in enumerate(names)
     }
     write_results("leave_one_kind_out.json", results)
@@ -113,11 +104,10 @@ def main() -> None:
 
 def measure(
     log_probs: FloatArray, truth: IntArray, right: BoolArray, features: FloatArray, kinds: IntArray, number: int,
-    weights_of: Callable[[IntArray], FloatArray],
 ) -> dict[str, float]:  # fmt: skip
     """Fit on all kinds but that of `number`, and return what holds on that kind."""
     out = kinds == number
-    weights = weights_of(kinds[~out])
+    weights = kind_weights(kinds[~out].tolist())
     fitted = fit(log_probs[~out], truth[~out], features[~out], weights)
     inside = scaled(log_probs[~out], features[~out], fitted).max(axis=1)
     threshold = promised_threshold(inside, right[~out], weights)

@@ -39,7 +39,7 @@ from subjectwise.statistics.fair_labels import questions_in_scope
 from subjectwise.statistics.metrics import MEASURES
 from subjectwise.statistics.thresholds import find_thresholds
 from subjectwise.text.question_list import question_list
-from subjectwise.text.question_text import question_text
+from subjectwise.text.question_text import question_texts
 from subjectwise.types import FloatArray, IntArray, JsonObject, Progress
 from subjectwise.utils.atomic_files import files_sha256
 
@@ -219,7 +219,7 @@ def estimator_inputs(
     questions: Sequence[Question], encoder: SentenceEncoder | None, on_progress: Progress | None = None
 ) -> Inputs:
     """Return what the estimator reads of questions and their options: texts, [rows], or embeddings, [rows, size]."""
-    texts = [question_text(question) for question in questions]
+    texts = question_texts(questions)
     return encoder.encode(texts, on_progress) if encoder else np.array(texts, dtype=object)
 
 

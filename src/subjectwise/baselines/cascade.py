@@ -19,7 +19,7 @@ from subjectwise.question_classifier import QuestionClassifier, ScoreBasedClassi
 from subjectwise.records import EncodedQuestion, Explanation, Question, Scored
 from subjectwise.statistics.cascade import NEVER, Promise, check_loss
 from subjectwise.text.question_list import question_list
-from subjectwise.text.question_text import question_text
+from subjectwise.text.question_text import question_texts
 from subjectwise.types import BoolArray, Progress
 
 
@@ -172,14 +172,11 @@ class Cascade(ScoreBasedClassifier):
         return self.model.write_sentence(explanation)
 
     def _ask_fast(self, questions: Sequence[Question]) -> FastAnswers:
-        return self.fast.answer([question_text(question) for question in questions])
+        return self.fast.answer(question_texts(questions))
 
     def _alone(self, answers: FastAnswers) -> BoolArray:
         """Return which questions the fast model answers alone, [questions]."""
-        least = self.promise.min_confidence
-        if least is None:
-            return np.zeros(len(answers.known), dtype=np.bool_)
-        return self.fast.config.may_answer(answers, self.min_in_scope) & (answers.confidence >= least)
+        return self.fast.config.answers_alone(answers, self.promise.min_confidence, self.min_in_scope)
 
 
 def fast_folder(path: Path) -> Path:

@@ -25,7 +25,7 @@ from subjectwise.models.base_model import Base, is_encoder
 from subjectwise.models.label_scores import LabelLogProbs
 from subjectwise.recipe import PromptSettings
 from subjectwise.records import EncodedQuestion, Question
-from subjectwise.text.question_text import cut_row, question_text
+from subjectwise.text.question_text import cut_row, question_texts
 from subjectwise.types import LanguageModel, Progress, Tokenizer
 
 # What transformers calls the head of a decoder, a linear layer on one token's state, and the head of an encoder.
@@ -63,7 +63,7 @@ class HeadEncoder:
 
     def encode_questions(self, questions: Sequence[Question]) -> list[EncodedQuestion]:
         """Return what `encode` does, and whether each question was cut."""
-        rows = self._ids([question_text(question) for question in questions])
+        rows = self._ids(question_texts(questions))
         encoded = [cut_row(row, self.settings.max_tokens, self._start, self._end) for row in rows]
         for question, row in zip(questions, encoded, strict=True):
             if not row.ids:

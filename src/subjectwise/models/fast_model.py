@@ -85,6 +85,18 @@ class FastConfig:
         least = max(self.min_in_scope, min_in_scope or 0.0)
         return (answers.known >= self.min_known) & (answers.in_scope >= least)
 
+    def answers_alone(self, answers: FastAnswers, least: float | None, min_in_scope: float | None) -> BoolArray:
+        """Return which texts the fast model answers alone, [texts].
+
+        Args:
+            answers: of this model.
+            least: the confidence that is enough; None where none is.
+            min_in_scope: as for `may_answer`.
+        """
+        if least is None:
+            return np.zeros(len(answers.known), dtype=np.bool_)
+        return self.may_answer(answers, min_in_scope) & (answers.confidence >= least)
+
 
 @dataclass(frozen=True)
 class FastWeights:

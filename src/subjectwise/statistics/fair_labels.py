@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from subjectwise.labels import LabelSet
 from subjectwise.records import OUT_OF_SCOPE, Example
-from subjectwise.types import BoolArray
+from subjectwise.types import BoolArray, IntArray
 
 
 def fair_labels(examples: Sequence[Example], labels: Sequence[str]) -> BoolArray:
@@ -35,3 +36,14 @@ def rows_in_scope(examples: Sequence[Example], labels: Sequence[str]) -> BoolArr
 def questions_in_scope(examples: Sequence[Example], labels: Sequence[str]) -> list[Example]:
     """Return the rows that belong to a label: a mixture's requests of no label are nothing to fit a baseline on."""
     return [row for row, belongs in zip(examples, rows_in_scope(examples, labels), strict=True) if belongs]
+
+
+def class_indices(examples: Sequence[Example], labels: LabelSet, none: int) -> IntArray:
+    """Return the index of each row's label, [rows]; `none` for a request of no label.
+
+    Raises:
+        DataError: a row has another label.
+    """
+    belongs = rows_in_scope(examples, labels.names)
+    indices = [labels.index(row.label) if known else none for row, known in zip(examples, belongs, strict=True)]
+    return np.array(indices, dtype=np.int64)

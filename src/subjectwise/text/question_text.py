@@ -19,6 +19,11 @@ def question_text(question: Question, corrector: SpellingCorrector | None = None
     return "\n".join([corrector.correct(text) if corrector else text, *options])
 
 
+def question_texts(questions: Sequence[Question]) -> list[str]:
+    """Return `question_text` of each question, its spelling as it is."""
+    return [question_text(question) for question in questions]
+
+
 def cut_middle(row: list[int], limit: int) -> list[int]:
     """Return the row without its middle where it has more than `limit` tokens."""
     kept = limit // 2

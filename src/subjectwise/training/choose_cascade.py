@@ -155,9 +155,7 @@ def answer_pair(
         min_in_scope: of the language model.
     """
     fast = scores.fast
-    alone = np.zeros(len(fast.known), dtype=np.bool_)
-    if least is not None:
-        alone = config.may_answer(fast, min_in_scope) & (fast.confidence >= least)
+    alone = config.answers_alone(fast, least, min_in_scope)
     pooled = config.pooling.combine(scores.slow, fast.probabilities)
     return np.where(alone[:, None], fast.probabilities, pooled), alone
 

@@ -17,12 +17,13 @@ from subjectwise.models.fast_model import (
     make_vocabulary,
     scope_log_odds,
 )
-from subjectwise.records import OUT_OF_SCOPE, Example, Question
+from subjectwise.records import Example
 from subjectwise.statistics.calibration import fit_temperature
+from subjectwise.statistics.fair_labels import class_indices
 from subjectwise.statistics.scope import ScopeCalibration, fit_scope
 from subjectwise.text.hashed_features import FeatureRows, FeatureSpace, count_features
-from subjectwise.text.question_text import question_text
-from subjectwise.types import Float32Array, FloatArray, IntArray
+from subjectwise.text.question_text import question_texts
+from subjectwise.types import Float32Array, FloatArray
 from subjectwise.utils.optional_dependencies import require
 
 # Texts whose features are counted together.
@@ -46,11 +47,6 @@ class FastSettings:
     seed: int = 42
 
 
-def fast_texts(questions: Sequence[Question]) -> list[str]:
-    """Return the texts that a fast model reads of questions and the options that they have."""
-    return [question_text(question) for question in questions]
-
-
 def fit_fast_model(train: Sequence[Example], labels: LabelSet, settings: FastSettings | None = None) -> FastModel:
     """Fit a linear SVM, one class against the rest, to training rows; it is not calibrated yet.
 
@@ -62,10 +58,9 @@ def fit_fast_model(train: Sequence[Example], labels: LabelSet, settings: FastSet
     LinearSVC = require("sklearn.svm", "train").LinearSVC
     settings = settings or FastSettings()
     space = settings.features
-    tells_scope = OUT_OF_SCOPE not in labels and any(row.label == OUT_OF_SCOPE for row in train)
-    truth = class_indices(train, labels)
+    truth = class_indices(train, labels, none=len(labels))
     # 1) Counts, and how rare each feature is.
-    texts = fast_texts([row.question for row in train])
+    texts = question_texts([row.question for row in train])
     counted = [count_features(texts[start : start + _BATCH], space) for start in range(0, len(texts), _BATCH)]
     frequency = np.sum([np.bincount(part.bucket, minlength=space.size) for part in counted], axis=0)
     idf = (np.log((1 + len(texts)) / (1 + frequency)) + 1).astype(np.float16).astype(np.float32)
@@ -77,7 +72,7 @@ def fit_fast_model(train: Sequence[Example], labels: LabelSet, settings: FastSet
     # 3) Each class's weights in 255 steps.
     scales = np.maximum(np.abs(weights).max(axis=1), 1e-12) / 127
     rounded = np.rint(weights / scales[:, None]).astype(np.int8)
-    config = FastConfig(labels.names, space, scope=ScopeCalibration() if tells_scope else None)
+    config = FastConfig(labels.names, space, scope=ScopeCalibration() if int(truth.max()) == len(labels) else None)
     numbers = FastWeights(
         idf, np.ascontiguousarray(rounded.T), scales.astype(np.float32), intercepts.astype(np.float32), vocabulary
     )
@@ -92,8 +87,8 @@ def calibrate_fast_model(model: FastModel, rows: Sequence[Example], weights: Flo
         rows: that it was not fitted to.
         weights: of the rows, [rows], of mean 1.
     """
-    truth = class_indices(rows, model.labels)
-    scores, _ = model.scores(fast_texts([row.question for row in rows]))
+    truth = class_indices(rows, model.labels, none=len(model.labels))
+    scores, _ = model.scores(question_texts([row.question for row in rows]))
     known = truth < scores.shape[1]
     temperature = fit_temperature(scores[known], truth[known], weights[known])
     config = replace(model.config, temperature=temperature)
@@ -101,14 +96,6 @@ def calibrate_fast_model(model: FastModel, rows: Sequence[Example], weights: Flo
     if config.scope is not None and in_scope.any() and not in_scope.all():
         config = replace(config, scope=fit_scope(scope_log_odds(scores, temperature), in_scope, weights))
     return FastModel(config, model.weights)
-
-
-def class_indices(rows: Sequence[Example], labels: LabelSet) -> IntArray:
-    """Return the class of each row, [rows]: the index of its label, or the one after the last label for none."""
-    none = OUT_OF_SCOPE not in labels
-    return np.array(
-        [len(labels) if none and row.label == OUT_OF_SCOPE else labels.index(row.label) for row in rows], dtype=np.int64
-    )
 
 
 def _matrix(counted: Sequence[FeatureRows], idf: Float32Array, space: FeatureSpace) -> object:

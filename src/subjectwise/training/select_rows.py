@@ -10,7 +10,8 @@ from subjectwise.data.near_duplicates import near_duplicate_groups
 from subjectwise.data.split import SplitFolder
 from subjectwise.errors import DataError
 from subjectwise.recipe import Recipe, TrainingSettings
-from subjectwise.records import OUT_OF_SCOPE, Example
+from subjectwise.records import Example
+from subjectwise.statistics.fair_labels import questions_in_scope
 from subjectwise.types import FloatArray
 
 
@@ -31,9 +32,9 @@ def without_near_duplicates(also: Sequence[Example], data: SplitFolder) -> list[
     return [row for row, group in zip(also, groups[len(kept) :].tolist(), strict=True) if group not in known]
 
 
-def usable_rows(examples: Sequence[Example], recipe: Recipe) -> list[Example]:
+def usable_rows(examples: Sequence[Example], recipe: Recipe, labels: Sequence[str]) -> list[Example]:
     """Return the rows that the model can learn: without requests of no label where it does not have that answer."""
-    return [row for row in examples if recipe.prompt.out_of_scope or row.label != OUT_OF_SCOPE]
+    return list(examples) if recipe.prompt.out_of_scope else questions_in_scope(examples, labels)
 
 
 def row_weights(examples: Sequence[Example], data: SplitFolder) -> FloatArray:

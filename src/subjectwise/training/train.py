@@ -209,7 +209,11 @@ def _load_task(plan: _Plan, make_task: TaskFactory) -> Task:
 
 
 def _training_rows(plan: _Plan) -> list[Example]:
-    return [*usable_rows(plan.data.examples("train"), plan.recipe), *plan.also]
+    return [*_usable_rows(plan, "train"), *plan.also]
+
+
+def _usable_rows(plan: _Plan, split: str) -> list[Example]:
+    return usable_rows(plan.data.examples(split), plan.recipe, plan.data.labels.names)
 
 
 def _make_trainer(
@@ -220,7 +224,7 @@ def _make_trainer(
     if has_stopped(done, settings.patience):  # killed after its last epoch: nothing is left to train
         settings = replace(settings, epochs=len([entry for entry in done if "eval_nll" in entry]))
     rows, recipe = _training_rows(plan), plan.recipe
-    validation = draw_validation(usable_rows(plan.data.examples("validation"), recipe), settings)
+    validation = draw_validation(_usable_rows(plan, "validation"), settings)
     batches = LengthBatches(
         task.rows.lengths,
         settings.batch_size,

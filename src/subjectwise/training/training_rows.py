@@ -12,7 +12,8 @@ from torch.utils.data import Dataset
 from subjectwise.engines.label_trie import LabelTrie
 from subjectwise.labels import LabelSet
 from subjectwise.recipe import TrainingSettings
-from subjectwise.records import OUT_OF_SCOPE, Example, Question
+from subjectwise.records import Example, Question
+from subjectwise.statistics.fair_labels import class_indices
 from subjectwise.text.prompt import Prompt
 from subjectwise.text.typing_noise import augmented
 
@@ -93,9 +94,7 @@ class TrainingRows(Dataset[_Target], Generic[_Target]):
         self._rows = [encoder.encode(view) for view in self._questions]
         self._encoder, self._augment = encoder, settings.augment
         # The answer for requests that belong to no label comes after the labels.
-        self._labels = [
-            len(labels) if example.label == OUT_OF_SCOPE else labels.index(example.label) for example in examples
-        ]
+        self._labels: list[int] = class_indices(examples, labels, none=len(labels)).tolist()
         self._also = [[labels.index(other) for other in example.also if other in labels] for example in examples]
         self.lengths = np.array([[len(row) for row in view] for view in self._rows])
 

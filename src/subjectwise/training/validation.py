@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from subjectwise.models.label_scores import Scorer
-from subjectwise.records import OUT_OF_SCOPE, Example, show_options
+from subjectwise.records import Example, show_options
 from subjectwise.statistics import metrics
 from subjectwise.statistics.calibration import apply_temperature, fit_temperature
-from subjectwise.statistics.fair_labels import fair_labels
+from subjectwise.statistics.fair_labels import class_indices, fair_labels
+from subjectwise.statistics.kind_weights import kind_weights
 from subjectwise.types import BoolArray, FloatArray, IntArray
 from subjectwise.utils.progress import progress_bar
 
@@ -38,8 +38,7 @@ class ValidationScores:
     @property
     def weights(self) -> FloatArray:
         """A weight for each row, by which every kind counts the same; their mean is 1, [rows]."""
-        counts = Counter(self.kinds)
-        return np.array([len(self.kinds) / (len(counts) * counts[kind]) for kind in self.kinds])
+        return kind_weights(self.kinds)
 
     def labelled(self) -> ValidationScores:
         """Return the rows that belong to a label."""
@@ -57,11 +56,9 @@ def score_examples(
     encoded = scorer.encode(show_options((example.question for example in examples), options_shown))
     with progress_bar("Validating", len(examples), "questions", hidden=not progress) as bar:
         scores = scorer.score(encoded, bar.update)
-    truth = [-1 if example.label == OUT_OF_SCOPE else labels.index(example.label) for example in examples]
+    truth = class_indices(examples, labels, none=-1)
     kinds = tuple(example.kind for example in examples)
-    return ValidationScores(
-        scores.log_probs, scores.in_scope, np.array(truth, dtype=np.int64), fair_labels(examples, labels.names), kinds
-    )
+    return ValidationScores(scores.log_probs, scores.in_scope, truth, fair_labels(examples, labels.names), kinds)
 
 
 def join_scores(parts: Sequence[ValidationScores]) -> ValidationScores:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
+from subjectwise.errors import DataError
+from subjectwise.labels import LabelSet
 from subjectwise.records import Example, Question
-from subjectwise.statistics.fair_labels import fair_labels, rows_in_scope
+from subjectwise.statistics.fair_labels import class_indices, fair_labels, questions_in_scope, rows_in_scope
 
 ROWS = [
     Example("1", Question("What?"), "law", also=("math", "no label of the model")),
@@ -20,3 +24,12 @@ def test_labels_that_are_as_fair() -> None:
 def test_requests_of_no_label() -> None:
     assert rows_in_scope(ROWS, ["law", "math"]).tolist() == [True, True, False]
     assert rows_in_scope(ROWS, ["law", "none"]).tolist() == [True, True, True]
+    assert questions_in_scope(ROWS, ["law", "math"]) == ROWS[:2]
+    assert class_indices(ROWS, LabelSet(("law", "math")), none=-1).tolist() == [0, 1, -1]
+
+
+def test_a_label_of_the_users_own_may_be_called_none() -> None:
+    assert questions_in_scope(ROWS, ["law", "math", "none"]) == ROWS
+    assert class_indices(ROWS, LabelSet(("law", "math", "none")), none=-1).tolist() == [0, 1, 2]
+    with pytest.raises(DataError, match="'math' is not one of the labels"):
+        class_indices(ROWS, LabelSet(("law", "none")), none=-1)

@@ -10,9 +10,10 @@ import numpy as np
 from subjectwise.models.fast_model import FastAnswers, FastConfig
 from subjectwise.records import Example, Question
 from subjectwise.statistics.cascade import NEVER
+from subjectwise.statistics.kind_weights import kind_weights
 from subjectwise.text.hashed_features import FeatureSpace
 from subjectwise.training.choose_cascade import PairScores, choose_cascade, draw_balanced, join_pairs
-from subjectwise.training.train_fast import deal_kinds, kind_weights
+from subjectwise.training.train_fast import deal_kinds
 from subjectwise.types import FloatArray, IntArray
 
 CONFIG = FastConfig(("law", "math", "physics"), FeatureSpace(8, 8))

@@ -9,8 +9,9 @@ from subjectwise.labels import LabelSet
 from subjectwise.models.fast_model import feature_values
 from subjectwise.records import Example, Question
 from subjectwise.statistics.calibration import apply_temperature
+from subjectwise.statistics.fair_labels import class_indices
 from subjectwise.text.hashed_features import count_features
-from subjectwise.training.fit_fast_model import class_indices, fit_fast_model
+from subjectwise.training.fit_fast_model import fit_fast_model
 
 
 def test_the_scores_are_scikit_learns_within_the_rounding() -> None:
@@ -25,7 +26,7 @@ def test_the_scores_are_scikit_learns_within_the_rounding() -> None:
     dense[features.row, features.bucket] = feature_values(features, model.weights.idf, SMALL.features)
     words = dense[:, : SMALL.features.word_buckets]
     np.testing.assert_allclose(np.linalg.norm(words, axis=1), 1, rtol=1e-5)
-    exact = LinearSVC(C=SMALL.C, random_state=SMALL.seed).fit(dense, class_indices(rows, labels))
+    exact = LinearSVC(C=SMALL.C, random_state=SMALL.seed).fit(dense, class_indices(rows, labels, none=len(labels)))
     scores, known = model.scores(texts)
     np.testing.assert_allclose(scores, exact.decision_function(dense), atol=0.02)
     assert known.min() == 1
@@ -34,7 +35,7 @@ def test_the_scores_are_scikit_learns_within_the_rounding() -> None:
 def test_calibrated_probabilities_are_as_often_right_as_they_say() -> None:
     model = tiny_fast_model()
     rows = examples()[1::2]
-    truth = class_indices(rows, model.labels)
+    truth = class_indices(rows, model.labels, none=len(model.labels))
     probabilities = apply_temperature(model.scores([row.question.text for row in rows])[0], model.config.temperature)
     right = probabilities.argmax(axis=1) == truth
     assert abs(probabilities.max(axis=1).mean() - right.mean()) < 0.15

@@ -37,8 +37,10 @@ def test_validation_rows_are_drawn_with_the_seed(split_folder: Path) -> None:
 
 def test_requests_of_no_label_are_for_models_that_have_that_answer(split_folder: Path) -> None:
     rows = [*open_split(split_folder).examples("train")[:3], Example("none/1", Question("Hello!"), "none")]
-    assert usable_rows(rows, load_recipe("small")) == rows[:3]
-    assert usable_rows(rows, load_recipe("small", ["prompt.out_of_scope=true"])) == rows
+    names = open_split(split_folder).labels.names
+    assert usable_rows(rows, load_recipe("small"), names) == rows[:3]
+    assert usable_rows(rows, load_recipe("small", ["prompt.out_of_scope=true"]), names) == rows
+    assert usable_rows(rows, load_recipe("small"), [*names, "none"]) == rows, "none is a label of the user's own"
 
 
 def test_a_row_has_the_weight_of_its_kind(split_folder: Path) -> None:
