@@ -36,8 +36,8 @@ GROUPS = 4
 # Below this share of known words no question is answered by the fast model alone: it is in another language, say.
 MIN_KNOWN = 0.8
 
-# Nor is one that may belong to no label. The language model's own minimum may be far lower, since it judges that better:
-# docs/log.md has what passed without this floor.
+# Nor is one that may belong to no label. The language model judges that better, and its own minimum may be far lower;
+# docs/log.md has what passed with that one alone.
 MIN_IN_SCOPE = 0.8
 
 

@@ -6,6 +6,7 @@ import copy
 import gc
 import json
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ from helpers.folders import read
 from helpers.tiny_models import decoder_configs, save_base, tiny_config
 from helpers.training import CPU
 from subjectwise.classifier import Classifier
-from subjectwise.data.split import SplitFolder, open_split, rows_sha256
+from subjectwise.data.protocols import SPLIT_NAMES, Split
+from subjectwise.data.split import SplitFolder, open_split, rows_sha256, write_split
 from subjectwise.errors import DataError, ModelFolderError, OutputError, RecipeError
 from subjectwise.models.devices import Compute
 from subjectwise.models.lora import read_adapter
@@ -69,6 +71,22 @@ def test_a_log_has_one_line_per_epoch(
     first, *epochs = capsys.readouterr().err.splitlines()
     assert first.startswith("57 rows, 4 per step (4 per batch), learning rate 0.01, 30 steps in 2 epochs")
     assert [line.split(":")[0] for line in epochs] == ["epoch 1 of 2", "epoch 2 of 2"]
+
+
+def test_a_label_may_be_called_none(tmp_path: Path, tiny_recipe: Recipe, data: SplitFolder) -> None:
+    renamed = data.labels.names[0]
+    rows = [
+        replace(row, label="none" if row.label == renamed else row.label)
+        for name in SPLIT_NAMES
+        for row in data.examples(name)
+    ]
+    ends = np.cumsum([len(data.examples(name)) for name in SPLIT_NAMES]).tolist()
+    parts = Split(*(list(range(start, end)) for start, end in pairwise([0, *ends])))
+    own = write_split(tmp_path / "split", rows, parts, protocol="own", seed=0, source="own")
+    result = run(one_epoch(tiny_recipe), own, tmp_path / "m")
+    assert "none" in own.labels
+    assert read(result.folder / "subjectwise.json")["results"]["validation"]["rows"] == len(data.examples("validation"))
+    assert_answers_as_measured(result, own)
 
 
 @pytest.mark.parametrize("style", ["plain", "chat"])
