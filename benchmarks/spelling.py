@@ -5,7 +5,7 @@
 MIX is a split folder of `subjectwise data mix`; its validation rows are read. Clean text: every question that the
 corrector would change, at most `--rows` of them spread over the kinds, answered both ways; what it leaves as it is
 cannot differ. Mistyped text: as many questions spread over the kinds, with 2 and 5 % of their letters mistyped. Writes
-benchmarks/results/spelling.json. Ten minutes on two cores.
+benchmarks/results/spelling.json.
 """
 
 from __future__ import annotations

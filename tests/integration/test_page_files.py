@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from helpers.browser import answer_with, open_chromium, open_page
+from helpers.browser import answer_with
 from helpers.requirements import requires_browser
 from helpers.serve_process import Process, running
 
@@ -20,18 +20,6 @@ QUESTION = "How does the enzyme change the membrane of a cell?"
 @pytest.fixture(scope="module")
 def server(tiny_model: Path) -> Iterator[Process]:
     with running("--model", tiny_model) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with open_chromium() as found:
-        yield found
-
-
-@pytest.fixture
-def page(browser: Any, server: Process) -> Iterator[Any]:
-    with open_page(browser, server) as found:
         yield found
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from helpers.browser import PHONE, WIDE, answer_with, change_facts, open_chromium, open_page
+from helpers.browser import PHONE, WIDE, answer_with, change_facts, open_page
 from helpers.report_files import make_report, put
 from helpers.requirements import requires_browser
 from helpers.serve_process import Process, running
@@ -32,12 +32,6 @@ ASK_AND_SHOW = """() => new Promise((resolve) => {
 @pytest.fixture(scope="module")
 def server(tiny_model: Path) -> Iterator[Process]:
     with running("--model", tiny_model, "--sentences") as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with open_chromium() as found:
         yield found
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from subjectwise.types import BoolArray, FloatArray
 
 # The share of questions that the threshold may take for requests of no label. Kinds of rows weigh the same, so that the
-# few rows that look like such requests decide it: of all of the shipped model's validation rows it takes 0.7 %.
+# few rows that look like such requests decide it: of all rows together it takes less.
 LOST_QUESTIONS = 0.02
 
 
