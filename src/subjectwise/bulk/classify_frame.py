@@ -60,15 +60,21 @@ def classify_frame(
         except QuestionError as error:
             raise QuestionError(f"Row {index!r} of the column {column!r}: {error}") from error
     answering = classifier if classifier is not None else Classifier.from_pretrained()
+    labels = answering.labels.names if probabilities else ()
+
+    def columns(answers: Sequence[Prediction]) -> dict[str, list[object]]:
+        added = {prefix + name: values for name, values in _columns(answers, labels).items()}
+        taken = [name for name in added if name in names]
+        if taken:
+            raise DataError(f"The frame has a column {taken[0]!r}; give a prefix for the new columns, or rename it.")
+        return added
+
+    # One answer shows the columns, so that a name is refused before the others are answered.
+    columns(answering.classify(questions[:1], decision=decision))
     answers = answering.classify(
         questions, decision=decision, prior_correction=prior_correction, on_progress=on_progress
     )
-    labels = answering.labels.names if probabilities else ()
-    added = {prefix + name: values for name, values in _columns(answers, labels).items()}
-    taken = [name for name in added if name in names]
-    if taken:
-        raise DataError(f"The frame has a column {taken[0]!r}; give a prefix for the new columns, or rename it.")
-    return frame.assign(**added)
+    return frame.assign(**columns(answers))
 
 
 def _columns(answers: Sequence[Prediction], labels: Sequence[str]) -> dict[str, list[object]]:

@@ -61,6 +61,14 @@ def test_a_bad_question_is_named_by_its_index(value: object) -> None:
         classify_frame(bad, "question", FakeClassifier())
 
 
+def test_a_name_is_refused_before_all_are_answered() -> None:
+    answered: list[str] = []
+    for name in ("label", "label_mass"):
+        with pytest.raises(DataError, match=f"has a column '{name}'"):
+            classify_frame(frame(**{name: "old"}), "question", FakeClassifier(on_score=answered.extend))
+    assert answered == [TEXTS[0]] * 2, "the one that shows the columns"
+
+
 def test_what_is_refused() -> None:
     with pytest.raises(DataError, match="has a column 'label'; give a prefix"):
         classify_frame(frame(label="old"), "question", FakeClassifier())
