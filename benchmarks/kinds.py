@@ -31,9 +31,6 @@ CARD_QUESTIONS = {
 # Rows that are drawn evenly where each is read several times, or is long.
 OPTIONS = ("--with-options", "--limit", "600")
 NOISE = ("--perturb", "typos", "--limit", "300")
-# Where requests of no subject come in: among what people type, which is short.
-TYPED = ("written", "people", "near-none", "queries", "test-short", "test-conversational", "test-messy", "test-terms")
-NO_SUBJECT = ("none", "none-more", "test-none")
 KEYS = ("data", "metrics", "kinds", "scope", "robustness", "versions", "machine", "command")
 
 
@@ -52,9 +49,6 @@ def measure(model: str, data: Path, name: str) -> dict[str, Path]:
     return {
         "all kinds": evaluate(reports / f"{name}-kinds", model, data),
         "MMLU-Pro with options": evaluate(reports / f"{name}-kinds-options", model, data, *mmlu, *OPTIONS),
-        "requests of no subject": evaluate(
-            reports / f"{name}-kinds-scope", model, data, *(f"--kind={kind}" for kind in (*TYPED, *NO_SUBJECT))
-        ),
         "MMLU-Pro mistyped": evaluate(reports / f"{name}-kinds-typos", model, data, *mmlu, *NOISE),
     }
 
@@ -111,10 +105,9 @@ def main() -> None:
             f"{key.replace('_', ' ')} {metric_text('accuracy', noise[key])}" for key in ("accuracy", "labels_kept")
         ]
         print(f"letters mistyped, {noise['level']}: {', '.join(parts)}")
-    if scope := reports["requests of no subject"].get("scope"):
+    if scope := whole.get("scope"):
         shares = [metric_text("accuracy", scope[key]) for key in ("flagged", "questions_flagged")]
-        print(f"no subject, among what people type: AUROC {scope['auroc']:.4f}", end="")
-        print(f", flagged {shares[0]}, questions flagged {shares[1]}")
+        print(f"no subject: AUROC {scope['auroc']:.4f}, flagged {shares[0]}, questions flagged {shares[1]}")
     for answer in card:
         mark = "right" if answer["label"] == answer["wanted"] else f"wrong, {answer['wanted']}"
         print(f"{answer['question']}  {answer['label']} {answer['score']:.1%} ({mark})")
