@@ -8,7 +8,6 @@ tests hold equal to transformers and PEFT. Knows token ids; knows no questions.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -16,9 +15,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional
+
+from subjectwise.types import LanguageModel
 
 LENGTHS = (24, 32, 40, 48, 64, 80, 96, 128, 176, 264)
 
@@ -299,16 +300,13 @@ class Steps:
             self._step(length)
 
 
-def load_weights(folder: Path, device: torch.device) -> tuple[dict[str, Tensor], dict[str, float]]:
-    """Load a base's weights (bf16 on a GPU, else float32) and the numbers of its configuration."""
-    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+def load_weights(model: LanguageModel, device: torch.device) -> tuple[dict[str, Tensor], dict[str, float]]:
+    """Return a base's weights on the device (bf16 on a GPU, else float32) and the numbers of its configuration."""
+    config = model.config.to_dict()
     config["rope_theta"] = config.get("rope_theta") or config["rope_parameters"]["rope_theta"]
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
-    weights = {
-        name: tensor for file in sorted(folder.glob("*.safetensors")) for name, tensor in load_file(file).items()
-    }
     numbers = {key: float(value) for key, value in config.items() if isinstance(value, (int, float))}
-    return {name: tensor.to(device, dtype) for name, tensor in weights.items()}, numbers
+    return {name: tensor.detach().to(device, dtype) for name, tensor in model.state_dict().items()}, numbers
 
 
 def save_factors(factors: Factors, path: Path) -> None:

@@ -111,6 +111,7 @@ def _context(config: ModelConfig) -> dict[str, Any]:
         "data": results.get("data"),
         "options": f"{'with' if config.prompt.with_options else 'without'} the answer options by default",
         "averaged": bool(averaged),
+        "commands": results.get("commands", []),
         "runs": runs or [_run("model", results, config.recipe)],
         "members": " ".join(run["name"] for run in runs for _ in range(run["times"])),
         "sources_measured": any(report["data"]["protocol"] == "source-held-out" for report in reports),

@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +27,9 @@ from subjectwise.models.model_config import ModelConfig, read_config, write_conf
 from subjectwise.training.calibrate_model import calibrate
 from subjectwise.types import JsonObject
 from subjectwise.utils.atomic_files import check_new, new_folder, write_json
+
+# A [r, in] and B [out, r] of each layer, by its name.
+Factors = Mapping[str, tuple[torch.Tensor, torch.Tensor]]
 
 _SAME = ("labels", "prefix", "manifest_sha256")
 
@@ -69,9 +73,16 @@ def average(
             other.append("base")
         if other:
             raise ModelFolderError(f"Cannot average {folder} and {models[0]}: they differ in {', '.join(other)}.")
-    adapters = [read_adapter(folder) for folder in models]
+    times = Counter(models)  # a folder that is named more than once counts as often
+    adapters = [read_adapter(folder) for folder in times]
     rank = rank or max(int(adapter.config["r"]) for adapter in adapters)
-    weights, kept = _mean(adapters, rank)
+    shares = [count * adapter.scale / len(models) for adapter, count in zip(adapters, times.values(), strict=True)]
+    mean, kept = mean_factors([factors_of(adapter) for adapter in adapters], shares, rank)
+    weights = {
+        name + part: factor.to(torch.bfloat16).contiguous()
+        for name, pair in mean.items()
+        for part, factor in zip((LORA_A, LORA_B), pair, strict=True)
+    }
     with new_folder(output) as folder:
         shutil.copytree(models[0], folder, dirs_exist_ok=True)
         shutil.rmtree(folder / ".eval_results", ignore_errors=True)
@@ -80,6 +91,11 @@ def average(
         results = {"average_of": _runs(configs), "rank": rank, "kept": kept}
         write_config(folder, replace(first, temperature=1.0, results=results))
         return calibrate(folder, data, compute=compute)
+
+
+def factors_of(adapter: Adapter) -> Factors:
+    """Return an adapter's factors as tensors."""
+    return {name: (torch.from_numpy(a), torch.from_numpy(b)) for name, (a, b) in adapter.factors.items()}
 
 
 def _base_identity(config: ModelConfig) -> tuple[str, str]:
@@ -110,28 +126,35 @@ def _run(config: ModelConfig) -> JsonObject:
     return {"recipe": config.recipe, **{key: config.results[key] for key in keys if key in config.results}}
 
 
-def _mean(adapters: Sequence[Adapter], rank: int) -> tuple[dict[str, torch.Tensor], float]:
-    """Return factors of the mean of the adapters' products, in bfloat16, the scale within them.
+def mean_factors(
+    adapters: Sequence[Factors], shares: Sequence[float], rank: int
+) -> tuple[dict[str, tuple[torch.Tensor, torch.Tensor]], float]:
+    """Return factors of the weighted mean of the adapters' products, rounded to `rank`.
 
-    And the share of the squared singular values, over all layers, that the rounding to `rank` keeps.
+    And the share of the squared singular values, over all layers, that the rounding keeps.
+
+    Args:
+        adapters: A [r, in] and B [out, r] of each layer, by its name; ranks may differ.
+        shares: what each product counts, the adapter's scale within it.
+        rank: of the result, whose scale is 1; a rank above that of the mean is filled with zeros.
+
+    Raises:
+        ModelFolderError: the adapters are of different layers.
     """
-    names = adapters[0].factors.keys()
-    if any(adapter.factors.keys() != names for adapter in adapters):
+    names = adapters[0].keys()
+    if any(factors.keys() != names for factors in adapters):
         raise ModelFolderError("Cannot average adapters of different layers.")
-    factors: dict[str, torch.Tensor] = {}
+    mean: dict[str, tuple[torch.Tensor, torch.Tensor]] = {}
     whole = kept = 0.0
     for name in names:
-        pairs = [[torch.from_numpy(factor) for factor in adapter.factors[name]] for adapter in adapters]
-        a = torch.cat([a for a, _ in pairs])
-        b = torch.cat([adapter.scale / len(adapters) * b for adapter, (_, b) in zip(adapters, pairs, strict=True)], 1)
+        a = torch.cat([factors[name][0] for factors in adapters])
+        b = torch.cat([share * factors[name][1] for factors, share in zip(adapters, shares, strict=True)], 1)
         (q_b, r_b), (q_a, r_a) = torch.linalg.qr(b), torch.linalg.qr(a.T)
         u, s, v = torch.linalg.svd(r_b @ r_a.T, full_matrices=False)  # of the product b a, by its small core
         whole, kept = whole + float(s.square().sum()), kept + float(s[:rank].square().sum())
         root = s[:rank].sqrt()
-        missing = max(0, rank - len(root))  # a rank above that of the product is filled with zeros
-        left = torch.nn.functional.pad(q_b @ u[:, :rank] * root, (0, missing))
+        missing = max(0, rank - len(root))
         right = torch.nn.functional.pad(root[:, None] * (v[:rank] @ q_a.T), (0, 0, 0, missing))
-        factors[name + LORA_B], factors[name + LORA_A] = (
-            factor.to(torch.bfloat16).contiguous() for factor in (left, right)
-        )
-    return factors, kept / whole if whole else 1.0
+        left = torch.nn.functional.pad(q_b @ u[:, :rank] * root, (0, missing))
+        mean[name] = right, left
+    return mean, kept / whole if whole else 1.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -9,9 +10,12 @@ import gpu_training
 import pytest
 
 from helpers.tiny_models import TINY_SETTINGS
+from helpers.training import CPU
 from subjectwise.classifier import Classifier
 from subjectwise.data.split import open_split
 from subjectwise.models.model_config import read_config
+from subjectwise.publish.model_card import write_card
+from subjectwise.training.average import average
 
 
 def test_runs_are_written_as_model_folders(
@@ -21,6 +25,7 @@ def test_runs_are_written_as_model_folders(
     recipe = tmp_path / "tiny.yaml"
     recipe.write_text(f"base: {tiny_base}\nprompt: {{max_tokens: 48}}\nlora: {{r: 16, alpha: 32}}\n")
     arguments = ["--data", split_folder, "--from", tiny_model, "--seeds", "1", "2", "--output", tmp_path / "runs"]
+    arguments += ["--mean-with", tiny_model]
     arguments += ["--recipe", recipe, *(part for setting in settings for part in ("--set", setting))]
     monkeypatch.setattr(sys, "argv", ["gpu_training.py", *map(str, arguments)])
     gpu_training.main()
@@ -32,6 +37,24 @@ def test_runs_are_written_as_model_folders(
         assert read_config(folder).manifest_sha256 == data.manifest_sha256
         classifier = Classifier.from_pretrained(folder, base=str(tiny_base), device="cpu", dtype="float32")
         assert classifier.score([row.question.text for row in data.examples("train")], truth) > 0.5
-    assert not (tmp_path / "runs" / "base").exists()
+    measured = json.loads((tmp_path / "runs" / "runs.json").read_text())["results"]
+    assert [row["run"] for row in measured[:3]] == ["seed 1", "seed 2", "mean"] and len(measured) == 5
+    average([tmp_path / "runs" / seed for seed in ("seed1", "seed2")], data, tmp_path / "mean", compute=CPU)
+    report = read_config(tmp_path / "mean").results["validation"]
+    assert measured[2]["accuracy"] == pytest.approx(report["accuracy"], abs=0.03), "the mean is what average makes"
     first, second = (tmp_path / "runs" / seed / "adapter_model.safetensors" for seed in ("seed1", "seed2"))
     assert first.read_bytes() != second.read_bytes()
+
+    taught = [*arguments[:2], "--from", tmp_path / "runs" / "mean", "--teachers", tmp_path / "runs" / "seed1"]
+    taught += ["--output", tmp_path / "taught", *arguments[arguments.index("--recipe") :]]
+    monkeypatch.setattr(sys, "argv", ["gpu_training.py", *map(str, taught)])
+    gpu_training.main()
+    [run, *_] = json.loads((tmp_path / "taught" / "runs.json").read_text())["results"]
+    assert run["run"] == "seed 1" and run["accuracy"] > 0.5
+    first, second = read_config(tmp_path / "taught" / "seed1").results["commands"]
+    assert first.startswith("python benchmarks/gpu_training.py --data split --from MODEL --seeds 1 2 --set")
+    assert "--from runs/mean --teachers runs/seed*" in second and second.endswith("--output taught")
+    assert str(tmp_path) not in first + second
+    write_card(tmp_path / "taught" / "seed1")
+    card = (tmp_path / "taught" / "seed1" / "README.md").read_text()
+    assert second in card and "subjectwise train" not in card

@@ -18,7 +18,7 @@ LABELS = torch.tensor([11, 12, 13])
 
 
 def model_of(folder: Path, rank: int = 3) -> LoraLlama:
-    weights, config = load_weights(folder, CPU)
+    weights, config = load_weights(load_base(str(folder), device="cpu", dtype="float32").model, CPU)
     model = LoraLlama(weights, config, rank, 2.0 * rank)
     model.set_factors(model.fresh(1))
     return model
@@ -47,7 +47,7 @@ def test_a_saved_adapter_answers_as_the_trained_one(tmp_path: Path, tokenizer: A
     assert float(steps.total_loss) - first < first, "the loss falls"
 
     save_factors(model.factors(), tmp_path / "adapter_model.safetensors")
-    weights, config = load_weights(base, CPU)
+    weights, config = load_weights(load_base(str(base), device="cpu", dtype="float32").model, CPU)
     merged = {name: tensor.clone() for name, tensor in weights.items()}
     for layer, (a, b) in model.factors().items():
         merged[f"{layer}.weight"] += model.scale * b @ a
