@@ -294,7 +294,7 @@ def write_model(
     recipe = replace(work.recipe, training=replace(work.recipe.training, seed=seed))
     write_json(folder / CONFIG_FILE, {**adapter, "r": recipe.lora.r, "lora_alpha": recipe.lora.alpha})
     config = replace(
-        read_config(folder), prompt=recipe.prompt, prefix=work.prompt.prefix, labels=work.data.labels, temperature=1.0,
+        read_config(like), prompt=recipe.prompt, prefix=work.prompt.prefix, labels=work.data.labels, temperature=1.0,
         recipe=recipe.to_dict(), manifest_sha256=work.data.manifest_sha256, thresholds={}, words={}, scope=None,
         results={"commands": list(commands), **({"start": start_identity(start)} if start else {})},
     )  # fmt: skip

@@ -14,8 +14,8 @@ from helpers.training import CPU
 from subjectwise.classifier import Classifier
 from subjectwise.data.split import open_split
 from subjectwise.models.model_config import read_config
-from subjectwise.publish.model_card import write_card
 from subjectwise.training.average import average
+from subjectwise.training.calibrate_model import calibrate
 
 
 def test_runs_are_written_as_model_folders(
@@ -55,6 +55,6 @@ def test_runs_are_written_as_model_folders(
     assert first.startswith("python benchmarks/gpu_training.py --data split --from MODEL --seeds 1 2 --set")
     assert "--from runs/mean --teachers runs/seed*" in second and second.endswith("--output taught")
     assert str(tmp_path) not in first + second
-    write_card(tmp_path / "taught" / "seed1")
+    calibrate(tmp_path / "taught" / "seed1", data, compute=CPU)
     card = (tmp_path / "taught" / "seed1" / "README.md").read_text()
     assert second in card and "subjectwise train" not in card
