@@ -1,17 +1,13 @@
 """Train adapters of the embedded base on a mixture on one GPU, minutes each: the first stage of the shipped adapter.
 
-    python benchmarks/gpu_training.py --data mix --from MODEL --seeds 1 2 3 4 --mean-with MODEL --output runs
+    python benchmarks/gpu_training.py --data mix --from MODEL --seeds 1 2 3 4 --teach 2 --mean-with MODEL --output runs
 
 `subjectwise train` does the same on any base and machine; here a step is one CUDA graph (`graphed_lora`). Each run is
-written as a model folder, and measured on the validation rows of each kind; so are means of the runs, alone and with a
-share of other adapters, rounded to the recipe's rank. `subjectwise average` makes the one that is best, and calibrates
-it. The figures lie in OUTPUT/runs.json.
-
-    python benchmarks/gpu_training.py --data mix --from runs/mean --teachers runs/seed* --set training.epochs=2 \
-        --set training.learning_rate=4e-4 --output taught
-
-trains the mean further, half towards what the runs together answer (distillation, Hinton et al. 2015): each row, in
-whatever view and with whatever noise, has their answer to the plain question as a second target.
+written as a model folder, and so is their mean, rounded to the recipe's rank. With --teach the mean is trained for so
+many epochs more, half towards what the runs together answer to the plain question, whatever view and noise a row has
+(distillation, Hinton et al. 2015), and written to OUTPUT/taught. All are measured on the validation rows of each kind,
+as are means with a share of other adapters; OUTPUT/runs.json has the figures. `subjectwise average` makes a mean and
+calibrates it, `subjectwise calibrate` what is here.
 """
 
 from __future__ import annotations
@@ -38,7 +34,7 @@ from subjectwise.models.label_scores import normalise
 from subjectwise.models.lora import CONFIG_FILE, WEIGHTS_FILE, read_adapter
 from subjectwise.models.model_config import read_config, write_config
 from subjectwise.models.model_folder import shipped_folder
-from subjectwise.recipe import Recipe, load_recipe
+from subjectwise.recipe import Recipe, TrainingSettings, load_recipe
 from subjectwise.records import Example, show_options
 from subjectwise.statistics.fair_labels import class_indices, fair_labels
 from subjectwise.text.prompt import Prompt
@@ -64,8 +60,8 @@ STAGE = (
 # Shares of another adapter in a mean with the runs.
 SHARES = (0.15, 0.3)
 
-# The share of the teachers' answers in a row's targets.
-TAUGHT_SHARE = 0.5
+# The share of the runs' answers in a row's targets, and the learning rate then, as a share of the runs' own.
+TAUGHT_SHARE, TAUGHT_RATE = 0.5, 1 / 3
 
 _PREFIX = "base_model.model."
 _ROWS_OF_A_BATCH = 256
@@ -85,7 +81,7 @@ class Work:
         rows: the training rows.
         examples: likewise.
         validation: the rows that choose.
-        taught: what teachers answer to the training rows, [rows, answers]; None without teachers.
+        taught: what the runs answer to the training rows, [rows, answers]; None before there are any.
     """
 
     model: LoraLlama
@@ -107,7 +103,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--minutes", type=float, default=60, help="no run is begun that would end later")
     parser.add_argument("--mean-with", type=Path, nargs="*", default=[], help="model folders to average with the runs")
-    parser.add_argument("--teachers", type=Path, nargs="*", default=[], help="model folders to learn from")
+    parser.add_argument("--teach", type=int, default=0, help="epochs in which the mean learns from the runs")
     parser.add_argument("--recipe", default="embedded")
     parser.add_argument("--set", dest="settings", action="append", default=[], help="as of 'subjectwise train'")
     parser.add_argument("--output", type=Path, required=True, help="a folder for the model folders")
@@ -116,7 +112,6 @@ def main() -> None:
     start = shipped_folder() if arguments.start == "shipped" else Path(arguments.start) if arguments.start else None
     work = prepare(load_recipe(arguments.recipe, [*STAGE, *arguments.settings]), open_split(arguments.data))
     print(f"prepared in {time.monotonic() - begun:.0f} s", flush=True)
-    work.taught = teach(work, arguments.teachers)
     results: list[JsonObject] = []
     runs: list[Factors] = []
     longest = 0.0
@@ -124,23 +119,28 @@ def main() -> None:
         if time.monotonic() - begun + longest > 60 * arguments.minutes:
             break
         started = time.monotonic()
-        train(work, seed, padded_factors(work.model, start, seed))
-        runs.append(work.model.factors())
-        commands = commands_of(arguments, start, seed)
-        write_model(arguments.output / f"seed{seed}", runs[-1], work, seed, start, commands)
+        runs.append(train(work, seed, padded_factors(work.model, start, seed), work.recipe.training))
         longest = max(longest, time.monotonic() - started)
-        loss = float(work.steps.total_loss)
-        add(arguments.output, results, {"run": f"seed {seed}", "seconds": round(longest, 1), "loss": loss}, work)
+        write_model(arguments.output / f"seed{seed}", runs[-1], work, seed, start, commands_of(arguments, start, seed))
+        add(arguments.output, results, {"run": f"seed {seed}", "seconds": round(longest, 1)}, work, runs[-1])
+    means = {"mean": mean_of(work.model, runs, {})}
     others = {str(folder): padded_factors(work.model, folder, 0) for folder in arguments.mean_with}
-    means: dict[str, dict[str, tuple[Factors, float]]] = {"mean": {}} | {
-        f"mean, {share} of {name}": {name: (factors, share)} for share in SHARES for name, factors in others.items()
-    }
-    for what, shares in means.items():
-        work.model.set_factors(mean_of(work.model, runs, shares))
-        if not shares and len(runs) > 1:
-            commands = commands_of(arguments, start)
-            write_model(arguments.output / "mean", work.model.factors(), work, arguments.seeds[0], start, commands)
-        add(arguments.output, results, {"run": what}, work)
+    for share in SHARES:
+        for name, other in others.items():
+            means[f"mean, {share} of {name}"] = mean_of(work.model, runs, {name: (other, share)})
+    for what, factors in means.items():
+        add(arguments.output, results, {"run": what}, work, factors)
+    commands = commands_of(arguments, start)
+    write_model(arguments.output / "mean", means["mean"], work, arguments.seeds[0], start, commands)
+    if arguments.teach:
+        work.taught = answers_of(work, runs)
+        seed, rate = max(arguments.seeds) + 1, work.recipe.training.learning_rate * TAUGHT_RATE
+        settings = replace(work.recipe.training, epochs=arguments.teach, learning_rate=rate)
+        taught = train(work, seed, means["mean"], settings)
+        write_model(arguments.output / "taught", taught, work, seed, start, commands)
+        add(arguments.output, results, {"run": "taught"}, work, taught)
+        both = mean_of(work.model, [taught, means["mean"]], {})
+        add(arguments.output, results, {"run": "mean of taught and mean"}, work, both)
 
 
 def prepare(recipe: Recipe, data: SplitFolder) -> Work:
@@ -185,9 +185,9 @@ def mean_of(model: LoraLlama, runs: Sequence[Factors], others: Mapping[str, tupl
     return mean_factors(cpu, shares, model.rank)[0]
 
 
-def train(work: Work, seed: int, start: Factors) -> None:
+def train(work: Work, seed: int, start: Factors, settings: TrainingSettings) -> Factors:
     """Train on all rows of the mixture, in the batches and with the targets of `subjectwise train`."""
-    settings, tokens = work.recipe.training, work.tokens
+    tokens = work.tokens
     noise = 0.0 if settings.augment == "none" else NOISY_SHARE
     batches = LengthBatches(
         work.rows.lengths, settings.batch_size, settings.options_share, seed, noise,
@@ -210,6 +210,7 @@ def train(work: Work, seed: int, start: Factors) -> None:
             work.steps.run(ids, targets, np.ones(len(items), np.float32), settings.learning_rate * rate)
             step += 1
         print(f"epoch {epoch + 1} of {settings.epochs}, {step} steps", flush=True)
+    return work.model.factors()
 
 
 def _cosine(progress: float) -> float:
@@ -237,14 +238,14 @@ def log_probs_of(work: Work, examples: Sequence[Example]) -> npt.NDArray[np.floa
     return found
 
 
-def teach(work: Work, teachers: Sequence[Path]) -> npt.NDArray[np.float32] | None:
-    """Return the mean of the teachers' probabilities of the answers to the training rows, [rows, answers]."""
+def answers_of(work: Work, runs: Sequence[Factors]) -> npt.NDArray[np.float32]:
+    """Return the mean of the runs' probabilities of the answers to the training rows, [rows, answers]."""
     total = np.zeros((len(work.examples), len(work.tokens)))
-    for folder in teachers:
-        work.model.set_factors(padded_factors(work.model, folder, 0))
+    for factors in runs:
+        work.model.set_factors(factors)
         log_probs = log_probs_of(work, work.examples)
-        total += np.exp(log_probs - np.logaddexp.reduce(log_probs, axis=1, keepdims=True)) / len(teachers)
-    return total.astype(np.float32) if teachers else None
+        total += np.exp(log_probs - np.logaddexp.reduce(log_probs, axis=1, keepdims=True)) / len(runs)
+    return total.astype(np.float32)
 
 
 def validate(work: Work) -> JsonObject:
@@ -264,8 +265,9 @@ def validate(work: Work) -> JsonObject:
     return {**measure_epoch(measured), "fair": float(np.mean(list(found.values()))), "kinds": found}
 
 
-def add(output: Path, results: list[JsonObject], about: JsonObject, work: Work) -> None:
+def add(output: Path, results: list[JsonObject], about: JsonObject, work: Work, factors: Factors) -> None:
     """Validate, print, and keep the figures."""
+    work.model.set_factors(factors)
     results.append({**about, **validate(work)})
     output.mkdir(parents=True, exist_ok=True)
     write_json(output / "runs.json", {"recipe": work.recipe.to_dict(), "results": results})
@@ -274,13 +276,12 @@ def add(output: Path, results: list[JsonObject], about: JsonObject, work: Work) 
 
 def commands_of(arguments: argparse.Namespace, start: Path | None, seed: int | None = None) -> list[str]:
     """Return what makes a run, or the mean of all, for its card: without the names that folders have here."""
-    before: list[str] = read_config(start).results.get("commands", []) if start else []
     parts = ["python benchmarks/gpu_training.py --data split"]
-    parts += [f"--from {'runs/mean' if before else 'MODEL'}"] if start else []
-    parts += ["--teachers runs/seed*"] if arguments.teachers else []
+    parts += ["--from MODEL"] if start else []
     parts += [f"--seeds {' '.join(map(str, arguments.seeds if seed is None else [seed]))}"]
+    parts += [f"--teach {arguments.teach}"] if arguments.teach and seed is None else []
     parts += [f"--set {setting}" for setting in arguments.settings]
-    return [*before, " ".join([*parts, f"--output {'taught' if before else 'runs'}"])]
+    return [" ".join([*parts, "--output runs"])]
 
 
 def write_model(
