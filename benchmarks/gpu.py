@@ -97,7 +97,8 @@ def main() -> None:
 
 
 def _write(arguments: argparse.Namespace, figures: Sequence[Figure], more: JsonObject) -> None:
-    about = {"command": " ".join(sys.argv), "tiny": arguments.tiny, "machine": machine_description()}
+    command = " ".join(Path(part).name for part in sys.argv)  # folders have names of their own here
+    about = {"command": command, "tiny": arguments.tiny, "machine": machine_description()}
     results = {**about, "versions": library_versions(), "figures": [asdict(figure) for figure in figures], **more}
     write_results(arguments.results, results)
 

@@ -1,13 +1,11 @@
 """Train adapters of the embedded base on a mixture on one GPU, minutes each: the first stage of the shipped adapter.
 
-    python benchmarks/gpu_training.py --data mix --from MODEL --seeds 1 2 3 4 --teach 2 --mean-with MODEL --output runs
+    python benchmarks/gpu_training.py --data mix --from MODEL --seeds 1 2 3 4 --mean-with MODEL --output runs
 
 `subjectwise train` does the same on any base and machine; here a step is one CUDA graph (`graphed_lora`). Each run is
-written as a model folder, and so is their mean, rounded to the recipe's rank. With --teach the mean is trained for so
-many epochs more, half towards what the runs together answer to the plain question, whatever view and noise a row has
-(distillation, Hinton et al. 2015), and written to OUTPUT/taught. All are measured on the validation rows of each kind,
-as are means with a share of other adapters; OUTPUT/runs.json has the figures. `subjectwise average` makes a mean and
-calibrates it, `subjectwise calibrate` what is here.
+written as a model folder, and so is their mean, rounded to the recipe's rank. All are measured on the validation rows
+of each kind, as are means with a share of other adapters; OUTPUT/runs.json has the figures. `subjectwise calibrate`
+makes a model of the one that is best.
 """
 
 from __future__ import annotations
@@ -34,7 +32,7 @@ from subjectwise.models.label_scores import normalise
 from subjectwise.models.lora import CONFIG_FILE, WEIGHTS_FILE, read_adapter
 from subjectwise.models.model_config import read_config, write_config
 from subjectwise.models.model_folder import shipped_folder
-from subjectwise.recipe import Recipe, TrainingSettings, load_recipe
+from subjectwise.recipe import Recipe, load_recipe
 from subjectwise.records import Example, show_options
 from subjectwise.statistics.fair_labels import class_indices, fair_labels
 from subjectwise.text.prompt import Prompt
@@ -50,7 +48,7 @@ from subjectwise.utils.atomic_files import read_json, write_json
 
 # What a GPU has the time for, and an hour on a CPU has not.
 STAGE = (
-    "training.epochs=5",
+    "training.epochs=3",
     "training.learning_rate=1.2e-3",
     "training.batch_size=128",
     "training.option_halves=1",
@@ -59,9 +57,6 @@ STAGE = (
 
 # Shares of another adapter in a mean with the runs.
 SHARES = (0.15, 0.3)
-
-# The share of the runs' answers in a row's targets, and the learning rate then, as a share of the runs' own.
-TAUGHT_SHARE, TAUGHT_RATE = 0.5, 1 / 3
 
 _PREFIX = "base_model.model."
 _ROWS_OF_A_BATCH = 256
@@ -81,7 +76,6 @@ class Work:
         rows: the training rows.
         examples: likewise.
         validation: the rows that choose.
-        taught: what the runs answer to the training rows, [rows, answers]; None before there are any.
     """
 
     model: LoraLlama
@@ -93,7 +87,6 @@ class Work:
     rows: LabelRows
     examples: list[Example]
     validation: list[Example]
-    taught: npt.NDArray[np.float32] | None = None
 
 
 def main() -> None:
@@ -103,7 +96,6 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--minutes", type=float, default=60, help="no run is begun that would end later")
     parser.add_argument("--mean-with", type=Path, nargs="*", default=[], help="model folders to average with the runs")
-    parser.add_argument("--teach", type=int, default=0, help="epochs in which the mean learns from the runs")
     parser.add_argument("--recipe", default="embedded")
     parser.add_argument("--set", dest="settings", action="append", default=[], help="as of 'subjectwise train'")
     parser.add_argument("--output", type=Path, required=True, help="a folder for the model folders")
@@ -119,12 +111,12 @@ def main() -> None:
         if time.monotonic() - begun + longest > 60 * arguments.minutes:
             break
         started = time.monotonic()
-        runs.append(train(work, seed, padded_factors(work.model, start, seed), work.recipe.training))
+        runs.append(train(work, seed, padded_factors(work.model, start, seed)))
         longest = max(longest, time.monotonic() - started)
         write_model(arguments.output / f"seed{seed}", runs[-1], work, seed, start, commands_of(arguments, start, seed))
         add(arguments.output, results, {"run": f"seed {seed}", "seconds": round(longest, 1)}, work, runs[-1])
     means = {"mean": mean_of(work.model, runs, {})}
-    others = {str(folder): padded_factors(work.model, folder, 0) for folder in arguments.mean_with}
+    others = {folder.name: padded_factors(work.model, folder, 0) for folder in arguments.mean_with}
     for share in SHARES:
         for name, other in others.items():
             means[f"mean, {share} of {name}"] = mean_of(work.model, runs, {name: (other, share)})
@@ -132,15 +124,6 @@ def main() -> None:
         add(arguments.output, results, {"run": what}, work, factors)
     commands = commands_of(arguments, start)
     write_model(arguments.output / "mean", means["mean"], work, arguments.seeds[0], start, commands)
-    if arguments.teach:
-        work.taught = answers_of(work, runs)
-        seed, rate = max(arguments.seeds) + 1, work.recipe.training.learning_rate * TAUGHT_RATE
-        settings = replace(work.recipe.training, epochs=arguments.teach, learning_rate=rate)
-        taught = train(work, seed, means["mean"], settings)
-        write_model(arguments.output / "taught", taught, work, seed, start, commands)
-        add(arguments.output, results, {"run": "taught"}, work, taught)
-        both = mean_of(work.model, [taught, means["mean"]], {})
-        add(arguments.output, results, {"run": "mean of taught and mean"}, work, both)
 
 
 def prepare(recipe: Recipe, data: SplitFolder) -> Work:
@@ -185,9 +168,9 @@ def mean_of(model: LoraLlama, runs: Sequence[Factors], others: Mapping[str, tupl
     return mean_factors(cpu, shares, model.rank)[0]
 
 
-def train(work: Work, seed: int, start: Factors, settings: TrainingSettings) -> Factors:
+def train(work: Work, seed: int, start: Factors) -> Factors:
     """Train on all rows of the mixture, in the batches and with the targets of `subjectwise train`."""
-    tokens = work.tokens
+    settings, tokens = work.recipe.training, work.tokens
     noise = 0.0 if settings.augment == "none" else NOISY_SHARE
     batches = LengthBatches(
         work.rows.lengths, settings.batch_size, settings.options_share, seed, noise,
@@ -203,9 +186,6 @@ def train(work: Work, seed: int, start: Factors, settings: TrainingSettings) -> 
             items = [work.rows[view] for view in batch]
             ids = [np.array([*work.prompt.prefix_ids, *item.ids]) for item in items]
             targets = np.stack([_distribution(item.shares[0], tokens, settings.label_smoothing) for item in items])
-            if work.taught is not None:
-                taught = work.taught[[view.row for view in batch]]
-                targets = (1 - TAUGHT_SHARE) * targets + TAUGHT_SHARE * taught
             rate = min(1.0, (step + 1) / warm) if step < warm else _cosine((step - warm) / max(1, total - warm))
             work.steps.run(ids, targets, np.ones(len(items), np.float32), settings.learning_rate * rate)
             step += 1
@@ -238,16 +218,6 @@ def log_probs_of(work: Work, examples: Sequence[Example]) -> npt.NDArray[np.floa
     return found
 
 
-def answers_of(work: Work, runs: Sequence[Factors]) -> npt.NDArray[np.float32]:
-    """Return the mean of the runs' probabilities of the answers to the training rows, [rows, answers]."""
-    total = np.zeros((len(work.examples), len(work.tokens)))
-    for factors in runs:
-        work.model.set_factors(factors)
-        log_probs = log_probs_of(work, work.examples)
-        total += np.exp(log_probs - np.logaddexp.reduce(log_probs, axis=1, keepdims=True)) / len(runs)
-    return total.astype(np.float32)
-
-
 def validate(work: Work) -> JsonObject:
     """Measure the model's adapter on the validation rows, questions alone; each kind apart, any fair label right."""
     examples = work.validation
@@ -275,13 +245,13 @@ def add(output: Path, results: list[JsonObject], about: JsonObject, work: Work, 
 
 
 def commands_of(arguments: argparse.Namespace, start: Path | None, seed: int | None = None) -> list[str]:
-    """Return what makes a run, or the mean of all, for its card: without the names that folders have here."""
+    """Return what makes a run, or the mean of all, for its card; folders do not have the names that they have here."""
     parts = ["python benchmarks/gpu_training.py --data split"]
     parts += ["--from MODEL"] if start else []
     parts += [f"--seeds {' '.join(map(str, arguments.seeds if seed is None else [seed]))}"]
-    parts += [f"--teach {arguments.teach}"] if arguments.teach and seed is None else []
     parts += [f"--set {setting}" for setting in arguments.settings]
-    return [" ".join([*parts, "--output runs"])]
+    name = "mean" if seed is None else f"seed{seed}"
+    return [" ".join([*parts, "--output runs"]), f"subjectwise calibrate runs/{name} --data split"]
 
 
 def write_model(

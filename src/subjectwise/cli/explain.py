@@ -17,7 +17,7 @@ def explain(
     base: BaseName = "",
     labels: Annotated[Path | None, typer.Option(help="YAML file of your own labels, for zero-shot:BASE.")] = None,
     sentence: Annotated[
-        bool, typer.Option(help="Let the base, without the adapter, write a sentence as well; a guess at a reason.")
+        bool, typer.Option(help="Write a sentence as well: a guess at a reason.")
     ] = True,
     rounds: Annotated[
         int, typer.Option(min=4, help="How many times words are hidden; more looks at a long question more finely.")

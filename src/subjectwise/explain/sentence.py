@@ -41,7 +41,7 @@ class SentenceWriter:
         start = sentence_start(explanation.label)
         others = [label for label in labels if label != explanation.label]
         reason = _first_sentence(self._continue(self._prompt(explanation, words) + start, others))
-        if len(reason.split()) < 3 or _names_any(reason, others, explanation.label):
+        if len(reason.split()) < 3 or names_any(reason, others, explanation.label):
             return f"{start} of {_listed(words)}."
         return f"{start} {reason}"
 
@@ -72,7 +72,7 @@ def _first_sentence(text: str) -> str:
     return line.rstrip(" ,;:") + "." if line else ""
 
 
-def _names_any(text: str, labels: Sequence[str], own: str) -> bool:
+def names_any(text: str, labels: Sequence[str], own: str) -> bool:
     """Return whether `text` has one of `labels` as words; the words of the own label do not count."""
     padded = "".join(character if character.isalnum() else " " for character in fold_label(text))
     padded = f" {' '.join(padded.split())} ".replace(f" {fold_label(own)} ", " ")

@@ -25,7 +25,7 @@ def test_runs_are_written_as_model_folders(
     recipe = tmp_path / "tiny.yaml"
     recipe.write_text(f"base: {tiny_base}\nprompt: {{max_tokens: 48}}\nlora: {{r: 16, alpha: 32}}\n")
     arguments = ["--data", split_folder, "--from", tiny_model, "--seeds", "1", "2", "--output", tmp_path / "runs"]
-    arguments += ["--mean-with", tiny_model, "--teach", "1"]
+    arguments += ["--mean-with", tiny_model]
     arguments += ["--recipe", recipe, *(part for setting in settings for part in ("--set", setting))]
     monkeypatch.setattr(sys, "argv", ["gpu_training.py", *map(str, arguments)])
     gpu_training.main()
@@ -38,17 +38,16 @@ def test_runs_are_written_as_model_folders(
         classifier = Classifier.from_pretrained(folder, base=str(tiny_base), device="cpu", dtype="float32")
         assert classifier.score([row.question.text for row in data.examples("train")], truth) > 0.5
     measured = json.loads((tmp_path / "runs" / "runs.json").read_text())["results"]
-    assert [row["run"] for row in measured[:3]] == ["seed 1", "seed 2", "mean"] and len(measured) == 7
-    assert measured[5]["run"] == "taught" and measured[5]["accuracy"] > 0.5
+    assert [row["run"] for row in measured[:3]] == ["seed 1", "seed 2", "mean"] and len(measured) == 5
     average([tmp_path / "runs" / seed for seed in ("seed1", "seed2")], data, tmp_path / "mean", compute=CPU)
     report = read_config(tmp_path / "mean").results["validation"]
     assert measured[2]["accuracy"] == pytest.approx(report["accuracy"], abs=0.03), "the mean is what average makes"
     first, second = (tmp_path / "runs" / seed / "adapter_model.safetensors" for seed in ("seed1", "seed2"))
     assert first.read_bytes() != second.read_bytes()
 
-    calibrate(tmp_path / "runs" / "taught", data, compute=CPU)
-    [command] = read_config(tmp_path / "runs" / "taught").results["commands"]
-    assert command.startswith("python benchmarks/gpu_training.py --data split --from MODEL --seeds 1 2 --teach 1 --set")
-    assert str(tmp_path) not in command
-    card = (tmp_path / "runs" / "taught" / "README.md").read_text()
-    assert command in card and "subjectwise train" not in card
+    calibrate(tmp_path / "runs" / "mean", data, compute=CPU)
+    command, calibrated = read_config(tmp_path / "runs" / "mean").results["commands"]
+    assert command.startswith("python benchmarks/gpu_training.py --data split --from MODEL --seeds 1 2 --set")
+    assert calibrated == "subjectwise calibrate runs/mean --data split" and str(tmp_path) not in command
+    card = (tmp_path / "runs" / "mean" / "README.md").read_text()
+    assert command in card and calibrated in card and "subjectwise train" not in card
