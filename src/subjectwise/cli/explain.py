@@ -16,9 +16,7 @@ def explain(
     model: Annotated[str, typer.Option(help="A model folder, a Hub name, shipped, or zero-shot:BASE.")] = "",
     base: BaseName = "",
     labels: Annotated[Path | None, typer.Option(help="YAML file of your own labels, for zero-shot:BASE.")] = None,
-    sentence: Annotated[
-        bool, typer.Option(help="Write a sentence as well: a guess at a reason.")
-    ] = True,
+    sentence: Annotated[bool, typer.Option(help="Write a sentence as well: a guess at a reason.")] = True,
     rounds: Annotated[
         int, typer.Option(min=4, help="How many times words are hidden; more looks at a long question more finely.")
     ] = 16,
