@@ -99,6 +99,7 @@ class Classifier(Exportable, ScoreBasedClassifier, ClassifierEstimator):
         device: str = "auto",
         dtype: str = "auto",
         engine: str = AUTO_ENGINE,
+        spelling: str | None = None,
     ) -> Classifier:
         """Load a model folder from disk or from the Hub; without a name the shipped adapter on the embedded base.
 
@@ -112,12 +113,14 @@ class Classifier(Exportable, ScoreBasedClassifier, ClassifierEstimator):
             device: as for the class.
             dtype: as for the class.
             engine: as for the class.
+            spelling: `en`, another language whose spelling is corrected, or `none`; None for what the folder says.
 
         Raises:
-            ModelFolderError: the folder is missing, incomplete, or belongs to another base.
-            BaseModelError: the base is missing; the message has the command that installs it.
+            ModelFolderError: the folder is missing, incomplete, on another base, or cannot correct spelling.
+            BaseModelError, RecipeError: the base is missing, with the command that installs it; an unknown language.
         """
         classifier = cls(device=device, dtype=dtype, engine=engine)
+        classifier._spelling = spelling
         classifier._load(*find_pretrained(name, base, revision, HubOptions(token, cache_dir, local_files_only)))
         return classifier
 
@@ -165,6 +168,7 @@ class Classifier(Exportable, ScoreBasedClassifier, ClassifierEstimator):
         fitted = fit_rows(recipe, X, y, Path(kept.name), self.validation_share, Compute(self.device, self.dtype))
         if fitted.warning:
             warnings.warn(fitted.warning, UserWarning, stacklevel=2)
+        self._spelling = None
         self._load(fitted.folder, recipe.base if Path(recipe.base).exists() else None)
         self._kept = kept
         # Columns are in the order of names; classes_ has the values that `y` had.
@@ -253,7 +257,7 @@ class Classifier(Exportable, ScoreBasedClassifier, ClassifierEstimator):
     @property
     def description_sha256(self) -> str:
         """The hash of what the model folder says of it: prompt, labels, calibration; empty without a folder."""
-        return description_sha256(self._folder) if self._folder else ""
+        return "-".join(filter(None, (description_sha256(self._folder), self._spelling))) if self._folder else ""
 
     @property
     def runs_on(self) -> tuple[str, str]:
@@ -290,16 +294,15 @@ class Classifier(Exportable, ScoreBasedClassifier, ClassifierEstimator):
         return hasattr(self, "_scorer")
 
     def _load(self, folder: Path, base: str | None) -> None:
-        loaded = load_model(folder, base=base, compute=Compute(self.device, self.dtype, self.engine))
+        config = read_config(folder, self._spelling)
+        loaded = load_model(folder, base=base, compute=Compute(self.device, self.dtype, self.engine), config=config)
         self._use(loaded.scorer, loaded.config.temperature)
         self.thresholds = dict(loaded.config.thresholds)
         self.reads_options = loaded.config.prompt.with_options
         self.min_in_scope = loaded.config.scope.threshold if loaded.config.scope else None
         self._scope = loaded.config.scope or ScopeCalibration()
-        self.warning = loaded.warning
-        self._prior = loaded.config.prior
-        self._folder = folder
-        self._base = loaded.base.name
+        self.warning, self._prior = loaded.warning, loaded.config.prior
+        self._folder, self._base = folder, loaded.base.name
 
     def _load_zero_shot(self, zero_shot: ZeroShot) -> None:
         scorer, generator = zero_shot.load(Compute(self.device, self.dtype, self.engine))

@@ -40,6 +40,7 @@ def load_predictor(
     with_options: bool = False,
     base: str = "",
     compute: Compute = AUTO,
+    spelling: str = "",
 ) -> QuestionClassifier:
     """Load a predictor by name.
 
@@ -54,16 +55,21 @@ def load_predictor(
         with_options: whether `baseline:KIND` sees the answer options of its training rows.
         base: where the base of a model folder is, or the encoder of a baseline.
         compute: device, precision and engine; a baseline has its own precision and engine and refuses others.
+        spelling: as for `Classifier.from_pretrained`; "" for what a model folder says.
 
     Raises:
-        DataError: the name needs training rows and there are none.
+        DataError: the name needs training rows and there are none, or is of one that does not correct spelling.
     """
     kind, colon, rest = name.partition(":")
     device, dtype, engine = compute.device, compute.dtype, compute.engine
     if colon and kind in CASCADES:
         fast, behind = split_cascade(name)
-        model = load_predictor(behind, labels, data=data, with_options=with_options, base=base, compute=compute)
+        model = load_predictor(
+            behind, labels, data=data, with_options=with_options, base=base, compute=compute, spelling=spelling
+        )
         return Cascade.load(model, _named_folder(fast), CASCADES[kind])
+    if spelling and _model_folder(name) is None:
+        raise DataError(f"{name} does not correct spelling; a model folder does.")
     if colon and kind in (FEW_SHOT, BASELINE) and data is None:
         raise DataError(f"{name} learns from training rows; give it a split folder, or train it first.")
     if colon and kind == BASELINE and data is not None:
@@ -81,8 +87,9 @@ def load_predictor(
         _check_baseline_compute(name, compute)
         return Baseline.load(Path(name), encoder=base, device=compute.device)
     return Classifier.from_pretrained(
-        None if name == SHIPPED else name, base=base or None, device=device, dtype=dtype, engine=engine
-    )
+        None if name == SHIPPED else name, base=base or None, device=device, dtype=dtype, engine=engine,
+        spelling=spelling or None,
+    )  # fmt: skip
 
 
 def cascade_name(model: str, loss: str) -> str:
@@ -113,7 +120,7 @@ def split_cascade(name: str) -> tuple[str, str]:
 
 
 def load_answering_predictor(
-    name: str, labels: LabelSet | None, *, base: str = "", compute: Compute = AUTO
+    name: str, labels: LabelSet | None, *, base: str = "", compute: Compute = AUTO, spelling: str = ""
 ) -> QuestionClassifier:
     """Load the predictor that answers users' questions.
 
@@ -122,12 +129,13 @@ def load_answering_predictor(
         labels: of the user's own, for `zero-shot:BASE`.
         base: as for `load_predictor`.
         compute: as for `load_predictor`.
+        spelling: as for `load_predictor`.
 
     Raises:
-        DataError: the named model was trained on other labels than the given ones.
+        DataError: the named model does not correct spelling, or was trained on other labels than the given ones.
     """
     name = name or default_name(labels)
-    predictor = load_predictor(name, labels, base=base, compute=compute)
+    predictor = load_predictor(name, labels, base=base, compute=compute, spelling=spelling)
     if labels is not None and set(map(fold_label, labels)) != set(map(fold_label, predictor.labels)):
         raise DataError(
             f"{name} was trained on other labels than the given ones; "

@@ -34,6 +34,8 @@ def test_the_shipped_folder_is_complete_and_small() -> None:
     assert config.base.name == "embedded" and config.base.sha256 == EMBEDDED_SHA256
     assert len(config.labels) == 14
     assert sum(file.stat().st_size for file in MODEL.iterdir()) <= 20 * 2**20
+    assert (MODEL / "sentences").is_dir() and (MODEL / "fast").is_dir()
+    assert read_config(MODEL, "en").words["photon"] > 1, "for --spelling of a call"
     assert (MODEL / "README.md").is_file()
     for name in ("subjectwise.json", "adapter_config.json"):
         assert '"/' not in (MODEL / name).read_text(), "a path of the machine that trained it"

@@ -113,6 +113,12 @@ def test_misspelt_words_are_read_as_corrected_where_the_folder_says_so(
     assert gap() > 0
     calibrate(folder, data, compute=CPU, spelling="en", progress=False)
     assert gap() == 0
+    as_typed = Classifier.from_pretrained(folder, device="cpu", dtype="float32", spelling="none")
+    first, second = as_typed.predict_proba([typed, meant])
+    assert abs(first - second).max() > 0, "for this call"
+    copied = copy.deepcopy(as_typed)
+    assert np.array_equal(copied.predict_proba([typed, meant])[0], first), "and in its copies"
+    assert as_typed.description_sha256 == f"{load(folder).description_sha256}-none", "an unfinished run is another"
 
 
 def test_fit_is_a_scikit_learn_classifier(tiny_base: Path) -> None:

@@ -35,6 +35,10 @@ def test_a_model_folder(tiny_model: Path) -> None:
     assert isinstance(predictor, Classifier) and predictor.weights_sha256
     with pytest.raises(ModelFolderError, match="Unknown model nowhere"):
         load_predictor("nowhere")
+    with pytest.raises(ModelFolderError, match="has no vocabulary, which spelling correction needs"):
+        load_predictor(str(tiny_model), compute=CPU, spelling="en")
+    with pytest.raises(DataError, match="baseline:tfidf-svm does not correct spelling"):
+        load_predictor("baseline:tfidf-svm", spelling="en")
 
 
 def test_a_baseline_folder_and_a_baseline_that_is_fitted_at_once(baseline_folder: Path, data: SplitFolder) -> None:

@@ -25,6 +25,7 @@ from subjectwise.cli.options import (
     ModelName,
     OptionsColumn,
     QuestionColumn,
+    Spelling,
     confidence_for_accuracy,
     fast_name,
     load_classifier,
@@ -56,6 +57,7 @@ def classify(
     with_options: Annotated[
         bool, typer.Option("--with-options", help="Show the model the answer options in the input's options column.")
     ] = False,
+    spelling: Spelling = "",
     min_confidence: Annotated[
         float, typer.Option(min=0, max=1, help="Answer `abstain` where the probability is lower.")
     ] = 0.0,
@@ -142,11 +144,15 @@ def classify(
         raise SubjectwiseError("Give --min-confidence or --min-accuracy, not both.")
     if ray and not (input_file and output):
         raise SubjectwiseError("--ray needs --input FOLDER and --output FOLDER.")
+    if ray and spelling:
+        raise SubjectwiseError(
+            "--spelling is not available on Ray; use a model folder of 'subjectwise calibrate --spelling'."
+        )
     in_scope = read_min_in_scope(min_in_scope)
     model = fast_name(model, fast, fast_loss, labels)
 
     def load() -> tuple[QuestionClassifier, Decision]:
-        classifier = load_classifier(model, labels, base, compute)
+        classifier = load_classifier(model, labels, base, compute, spelling)
         if explain:
             classifier = classifier.explainer
         minimum = confidence_for_accuracy(classifier, min_accuracy) if min_accuracy else min_confidence

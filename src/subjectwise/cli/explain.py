@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from subjectwise.cli.options import AsJsonLines, BaseName, Device, Dtype, Engine, load_classifier, read_questions
+from subjectwise.cli.options import (
+    AsJsonLines,
+    BaseName,
+    Device,
+    Dtype,
+    Engine,
+    Spelling,
+    load_classifier,
+    read_questions,
+)
 from subjectwise.cli.output import json_text, print_explanation
 
 
@@ -20,6 +29,7 @@ def explain(
     rounds: Annotated[
         int, typer.Option(min=4, help="How many times words are hidden; more looks at a long question more finely.")
     ] = 16,
+    spelling: Spelling = "",
     device: Device = "auto",
     dtype: Dtype = "auto",
     engine: Engine = "auto",
@@ -32,7 +42,7 @@ def explain(
     from subjectwise.models.devices import Compute
 
     asked = read_questions(questions)
-    classifier = load_classifier(model, labels, base, Compute(device, dtype, engine))
+    classifier = load_classifier(model, labels, base, Compute(device, dtype, engine), spelling)
     for question in asked:
         explanation = classifier.explain(question, sentence=sentence, rounds=rounds)
         if as_json:

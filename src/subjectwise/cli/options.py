@@ -32,6 +32,13 @@ Fast = Annotated[
     ),
 ]
 FastLoss = Annotated[str, typer.Option(help="Points of accuracy that --fast may cost: 0 or 1. [default: 0]")]
+Spelling = Annotated[
+    str,
+    typer.Option(
+        help="Correct spelling before the model reads: en or another language; or none. [default: as the model says]",
+        show_default=False,
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 AsJsonLines = Annotated[bool, typer.Option("--json", help="Print one JSON object per question.")]
 
@@ -72,7 +79,9 @@ def fast_name(model: str, fast: bool, fast_loss: str, labels: Path | None) -> st
     return cascade_name(model, fast_loss or "0")
 
 
-def load_classifier(model: str, labels: Path | None, base: str, compute: Compute) -> QuestionClassifier:
+def load_classifier(
+    model: str, labels: Path | None, base: str, compute: Compute, spelling: str = ""
+) -> QuestionClassifier:
     """Load the predictor that answers, and print its warning where it has one.
 
     Args:
@@ -80,12 +89,13 @@ def load_classifier(model: str, labels: Path | None, base: str, compute: Compute
         labels: a YAML file of labels.
         base: as `BaseName`.
         compute: device, precision and engine.
+        spelling: as `Spelling`.
     """
     from subjectwise.labels import LabelSet
     from subjectwise.predictors import load_answering_predictor
 
     known = LabelSet.from_yaml(labels) if labels is not None else None
-    classifier = load_answering_predictor(model, known, base=base, compute=compute)
+    classifier = load_answering_predictor(model, known, base=base, compute=compute, spelling=spelling)
     if classifier.warning:
         typer.echo(f"Warning: {classifier.warning}", err=True)
     return classifier

@@ -152,19 +152,23 @@ def _pooling_warning(removed: JsonObject) -> str:
 
 
 def write_config(folder: Path, config: ModelConfig) -> None:
-    """Write `subjectwise.json`, without paths, and before it the vocabulary that spelling correction needs."""
-    if config.prompt.corrects_spelling:
+    """Write `subjectwise.json`, without paths, and before it the vocabulary for spelling correction, if any."""
+    if config.words or config.prompt.corrects_spelling:
         write_json(folder / VOCABULARY_FILE, dict(config.words))
     write_json(folder / CONFIG_FILE, config.to_dict())
-    if not config.prompt.corrects_spelling:
-        (folder / VOCABULARY_FILE).unlink(missing_ok=True)
 
 
-def read_config(folder: Path) -> ModelConfig:
+def read_config(folder: Path, spelling: str | None = None) -> ModelConfig:
     """Read the configuration of a complete model folder.
 
+    Args:
+        folder: of the model.
+        spelling: in place of its `prompt.spelling`; None leaves it as it is.
+
     Raises:
-        ModelFolderError: it is not a model folder, or a file is missing, a pickle, damaged or contradicts another.
+        ModelFolderError: it is not a model folder, or a file is missing, a pickle, damaged or contradicts another; or
+            spelling is to be corrected for a classification head, or without a vocabulary.
+        RecipeError: `spelling` is an unknown language.
     """
     if not folder.is_dir():
         raise ModelFolderError(f"Unknown model folder {folder}; give an existing folder.")
@@ -182,7 +186,22 @@ def read_config(folder: Path) -> ModelConfig:
     descriptions = categories.get("category_descriptions")
     if descriptions:
         config = replace(config, labels=LabelSet(config.labels.names, descriptions))
+    if spelling is not None:
+        config = correcting(config, spelling)
+        if config.prompt.corrects_spelling and not (folder / VOCABULARY_FILE).is_file():
+            raise ModelFolderError(
+                f"{folder} has no vocabulary, which spelling correction needs; "
+                f"run: subjectwise calibrate {folder} --data SPLIT --spelling none"
+            )
     return replace(config, words=_read_vocabulary(folder)) if config.prompt.corrects_spelling else config
+
+
+def correcting(config: ModelConfig, spelling: str) -> ModelConfig:
+    """Return `config` with another `prompt.spelling`; raise ModelFolderError where a head would read corrected text."""
+    prompt = replace(config.prompt, spelling=spelling)
+    if prompt.corrects_spelling and config.head.used:
+        raise ModelFolderError("Cannot correct spelling for a classification head, which reads questions as typed.")
+    return replace(config, prompt=prompt)
 
 
 def description_sha256(folder: Path) -> str:

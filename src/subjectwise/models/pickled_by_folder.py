@@ -21,6 +21,7 @@ class PickledByFolder(ABC):
     _kept: tempfile.TemporaryDirectory[str] | None = None
     _zero_shot: ZeroShot | None = None
     _base: str = ""
+    _spelling: str | None = None  # in place of what the folder says
 
     @abstractmethod
     def _load(self, folder: Path, base: str | None) -> None:

@@ -10,10 +10,10 @@ import numpy as np
 
 from subjectwise.data.protocols import SPLIT_NAMES
 from subjectwise.data.split import SplitFolder
-from subjectwise.errors import DataError, ModelFolderError
+from subjectwise.errors import DataError
 from subjectwise.models.base_info import remember_base
 from subjectwise.models.devices import AUTO, Compute
-from subjectwise.models.model_config import ModelConfig, read_config, write_config
+from subjectwise.models.model_config import ModelConfig, correcting, read_config, write_config
 from subjectwise.models.model_folder import load_model
 from subjectwise.publish.model_card import write_card
 from subjectwise.statistics.calibration import ENOUGH_ROWS, apply_temperature, fit_temperature
@@ -37,14 +37,15 @@ def calibrate(
     """Fit temperature, thresholds and prior of a model folder on a split folder, and write them.
 
     The saved model is scored by the path that answers. Of the training rows the words alone are read, where `spelling`
-    turns spelling correction on.
+    is given.
 
     Args:
         folder: the model folder.
         data: its validation rows are scored.
         base: where the base is, when it is not where the folder says.
         compute: device, precision and engine.
-        spelling: a language as in `prompt.spelling`, or `none`; None leaves it as it is.
+        spelling: a language as in `prompt.spelling`, or `none`, with which a call may still ask for it; None leaves
+            it as it is.
         progress: whether to show it.
 
     Raises:
@@ -103,12 +104,9 @@ def calibration_warning(config: ModelConfig) -> str:
 
 
 def with_spelling(config: ModelConfig, spelling: str, data: SplitFolder) -> ModelConfig:
-    """Return `config` with `prompt.spelling` set, and the training vocabulary of `data` where it needs one."""
-    prompt = replace(config.prompt, spelling=spelling)
-    if prompt.corrects_spelling and config.head.used:
-        raise ModelFolderError("Cannot correct spelling for a classification head, which reads questions as typed.")
+    """Return `config` with `prompt.spelling` set, and the training vocabulary of `data`."""
     texts = (row.question.text for row in data.examples("train"))
-    return replace(config, prompt=prompt, words=count_words(texts) if prompt.corrects_spelling else {})
+    return replace(correcting(config, spelling), words={} if config.head.used else count_words(texts))
 
 
 def _data_description(data: SplitFolder) -> JsonObject:

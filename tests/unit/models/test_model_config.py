@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from helpers.folders import copy_folder, edit, read
-from subjectwise.errors import ModelFolderError
+from subjectwise.errors import ModelFolderError, RecipeError
 from subjectwise.models.model_config import (
     CONFIG_FILE,
     VOCABULARY_FILE,
@@ -92,7 +92,8 @@ def test_what_is_written_is_read_again(folder: Path) -> None:
     write_config(folder, spelled)
     assert read_config(folder) == spelled
     write_config(folder, config)
-    assert not (folder / VOCABULARY_FILE).exists()
+    assert read_config(folder) == config and read_config(folder, "en") == spelled
+    assert read_config(folder, "none") == config
 
 
 def test_the_vocabulary_is_needed_where_spelling_is_corrected(folder: Path, tmp_path: Path) -> None:
@@ -105,6 +106,12 @@ def test_the_vocabulary_is_needed_where_spelling_is_corrected(folder: Path, tmp_
         (folder / VOCABULARY_FILE).write_text(damaged)
         with pytest.raises(ModelFolderError, match=r"words\.json"):
             read_config(folder)
+    (folder / VOCABULARY_FILE).unlink()
+    write_config(folder, config)
+    with pytest.raises(ModelFolderError, match="has no vocabulary, which spelling correction needs; run: subjectwise"):
+        read_config(folder, "en")
+    with pytest.raises(RecipeError, match="spelling is 'english'"):
+        read_config(folder, "english")
 
 
 @pytest.mark.parametrize(

@@ -82,8 +82,8 @@ def test_spelling_correction_is_switched_on_and_off(folder: Path, split_folder: 
     calibrate(folder, data, compute=CPU, progress=False)  # as it is
     assert same()
     calibrate(folder, data, compute=CPU, spelling="none", progress=False)
-    assert not same() and not (folder / VOCABULARY_FILE).exists()
-    assert "spelling" not in read(folder / "subjectwise.json")["prompt"]
+    assert not same() and "spelling" not in read(folder / "subjectwise.json")["prompt"]
+    assert read_config(folder, "en").words["photon"] > 1, "a call may still ask for it"
 
 
 def test_a_head_reads_questions_as_typed(split_folder: Path) -> None:
