@@ -27,7 +27,7 @@ Try next:
 With everything else (make install):
   .venv/bin/subjectwise serve
   .venv/bin/subjectwise data split --source labelled.csv --output split
-  .venv/bin/subjectwise train small --data split --output my-model"""
+  .venv/bin/subjectwise train small --data split --output my-model --set training.epochs=12"""
 
 
 def main() -> None:

@@ -161,7 +161,7 @@ class Decision:
             tells_scope: whether it tells requests that belong to none of them.
         """
         if self.min_in_scope and not tells_scope:
-            raise DataError("This model does not tell requests that belong to no label; leave out min_in_scope.")
+            raise DataError("This model does not tell requests that belong to no label; leave min_in_scope out.")
         if self.may_abstain and ABSTAIN in labels:
             raise DataError(f"Cannot abstain: {ABSTAIN!r} is one of the labels. Rename it, or leave out the minimum.")
 

@@ -30,6 +30,7 @@ def calibrate(
     """
     from subjectwise.data.split import open_split
     from subjectwise.models.devices import Compute
+    from subjectwise.statistics.thresholds import TARGETS
     from subjectwise.training.calibrate_model import calibrate as run
     from subjectwise.training.calibrate_model import calibration_warning
 
@@ -45,3 +46,5 @@ def calibrate(
     typer.echo(f"{model}: temperature {fitted.temperature:.3f}, ECE {measured['ece']:.3f} on {rows}")
     for target, threshold in fitted.thresholds.items():
         typer.echo(f"  {float(target):.0%} right from a probability of {threshold:.3f} on")
+    if not fitted.thresholds:
+        typer.echo(f"  no threshold for {TARGETS[0]:.0%}: too few validation rows, or too few of them right")

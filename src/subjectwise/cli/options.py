@@ -39,6 +39,12 @@ Spelling = Annotated[
         show_default=False,
     ),
 ]
+# Why a model has no threshold for an accuracy.
+NO_THRESHOLD = (
+    "its validation rows were too few for that, or too few of its answers right. 'subjectwise calibrate' fits "
+    "it on some hundreds of rows; --min-confidence needs none"
+)
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 AsJsonLines = Annotated[bool, typer.Option("--json", help="Print one JSON object per question.")]
 
@@ -125,7 +131,10 @@ def own_min_in_scope(classifier: QuestionClassifier) -> float:
     from subjectwise.errors import SubjectwiseError
 
     if classifier.min_in_scope is None:
-        raise SubjectwiseError("This model does not tell requests that belong to no label; leave --min-in-scope out.")
+        raise SubjectwiseError(
+            "This model does not tell requests that belong to no label, since it was trained without "
+            "prompt.out_of_scope; leave --min-in-scope out."
+        )
     return classifier.min_in_scope
 
 
@@ -141,5 +150,5 @@ def confidence_for_accuracy(classifier: QuestionClassifier, accuracy: str) -> fl
     try:
         return thresholds[f"{float(accuracy):g}"]
     except (KeyError, ValueError):
-        known = f"it has {', '.join(thresholds)}" if thresholds else "it has none; 'subjectwise calibrate' fits them"
+        known = f"it has {', '.join(thresholds)}" if thresholds else NO_THRESHOLD
         raise SubjectwiseError(f"This model has no threshold for the accuracy {accuracy!r}: {known}.") from None
