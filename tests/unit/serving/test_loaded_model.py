@@ -15,6 +15,7 @@ from subjectwise.errors import SubjectwiseError
 from subjectwise.labels import LabelSet
 from subjectwise.models.devices import Compute
 from subjectwise.predictors import fit_baseline
+from subjectwise.serving import loaded_model
 from subjectwise.serving.loaded_model import LoadedModel, describe, load_model
 
 CPU = Compute("cpu", "float32")
@@ -73,10 +74,10 @@ def test_a_model_of_other_labels_is_refused(tiny_model: Path) -> None:
 def test_a_gpu_is_warmed_up_and_a_cpu_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
     fake = fake_classifier.FakeClassifier(on_score=lambda texts: sizes.append(len(texts)))
-    monkeypatch.setattr("subjectwise.serving.loaded_model.load_answering_predictor", lambda *_, **__: fake)
+    monkeypatch.setattr(loaded_model, "load_answering_predictor", lambda *_, **__: fake)
     load_model("fake")
     assert sizes == []
     described = describe(fake, "fake")
-    monkeypatch.setattr("subjectwise.serving.loaded_model.describe", lambda *_, **__: replace(described, device="cuda"))
+    monkeypatch.setattr(loaded_model, "describe", lambda *_, **__: replace(described, device="cuda"))
     load_model("fake")
     assert sorted(set(sizes)) == [1, 12, 48] and sizes.count(1) > RUNS_BEFORE_CAPTURE
