@@ -17,6 +17,7 @@ from typing import Any, TextIO
 import httpx
 import pytest
 
+import subjectwise
 from helpers.commands import refused, run_command
 from helpers.serve_process import COMMAND, OWN, Process, running
 from helpers.tiny_models import make_rows
@@ -179,6 +180,8 @@ def test_what_cannot_be_served_is_said_in_one_line(tiny_model: Path, tmp_path: P
 
 
 def test_a_missing_extra_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    # An import below replaces the package's attribute as well, which has to come back with the modules.
+    monkeypatch.setattr(subjectwise, "serving", sys.modules["subjectwise.serving"])
     for command, library in (("serve", "fastapi"), ("mcp", "mcp.server")):
         for name in [name for name in sys.modules if name.startswith("subjectwise.serving")]:
             monkeypatch.delitem(sys.modules, name)
