@@ -76,6 +76,7 @@ class Work:
         rows: the training rows.
         examples: likewise.
         validation: the rows that choose.
+        validation_ids: of their questions without options.
     """
 
     model: LoraLlama
@@ -87,6 +88,7 @@ class Work:
     rows: LabelRows
     examples: list[Example]
     validation: list[Example]
+    validation_ids: list[list[int]]
 
 
 def main() -> None:
@@ -108,13 +110,15 @@ def main() -> None:
     runs: list[Factors] = []
     longest = 0.0
     for seed in arguments.seeds:
-        if time.monotonic() - begun + longest > 60 * arguments.minutes:
+        if runs and time.monotonic() - begun + longest > 60 * arguments.minutes:
             break
         started = time.monotonic()
         runs.append(train(work, seed, padded_factors(work.model, start, seed)))
-        longest = max(longest, time.monotonic() - started)
-        write_model(arguments.output / f"seed{seed}", runs[-1], work, seed, start, commands_of(arguments, start, seed))
-        add(arguments.output, results, {"run": f"seed {seed}", "seconds": round(longest, 1)}, work, runs[-1])
+        seconds = time.monotonic() - started
+        longest = max(longest, seconds)
+        commands = commands_of(arguments, start, [seed], f"seed{seed}")
+        write_model(arguments.output / f"seed{seed}", runs[-1], work, seed, start, commands)
+        add(arguments.output, results, {"run": f"seed {seed}", "seconds": round(seconds, 1)}, work, runs[-1])
     means = {"mean": mean_of(work.model, runs, {})}
     others = {folder.name: padded_factors(work.model, folder, 0) for folder in arguments.mean_with}
     for share in SHARES:
@@ -122,7 +126,7 @@ def main() -> None:
             means[f"mean, {share} of {name}"] = mean_of(work.model, runs, {name: (other, share)})
     for what, factors in means.items():
         add(arguments.output, results, {"run": what}, work, factors)
-    commands = commands_of(arguments, start)
+    commands = commands_of(arguments, start, arguments.seeds[: len(runs)], "mean")
     write_model(arguments.output / "mean", means["mean"], work, arguments.seeds[0], start, commands)
 
 
@@ -143,7 +147,8 @@ def prepare(recipe: Recipe, data: SplitFolder) -> Work:
     settings = recipe.training
     steps = Steps(model, settings.batch_size, len(tokens), label_loss(label_tokens), settings.max_grad_norm)
     validation = usable_rows(data.examples("validation"), recipe, data.labels.names)
-    return Work(model, steps, recipe, data, prompt, tokens, rows, examples, validation)
+    validation_ids = prompt.encode(show_options((row.question for row in validation), False))
+    return Work(model, steps, recipe, data, prompt, tokens, rows, examples, validation, validation_ids)
 
 
 def padded_factors(model: LoraLlama, folder: Path | None, seed: int) -> Factors:
@@ -202,10 +207,9 @@ def _distribution(shares: Mapping[int, float], tokens: list[int], smoothing: flo
     return ((1 - smoothing) * target + smoothing / len(tokens)).astype(np.float32)
 
 
-def log_probs_of(work: Work, examples: Sequence[Example]) -> npt.NDArray[np.float64]:
-    """Return the log-probability of each answer to each question without its options, [questions, answers]."""
-    prompt, device = work.prompt, work.model.adapter.weights.device
-    ids = prompt.encode(show_options((row.question for row in examples), False))
+def validation_log_probs(work: Work) -> npt.NDArray[np.float64]:
+    """Return the log-probability of each answer to each validation question, [questions, answers]."""
+    prompt, ids, device = work.prompt, work.validation_ids, work.model.adapter.weights.device
     order = sorted(range(len(ids)), key=lambda row: -len(ids[row]))
     found = np.empty((len(ids), len(work.tokens)))
     for start in range(0, len(order), _ROWS_OF_A_BATCH):
@@ -222,7 +226,7 @@ def validate(work: Work) -> JsonObject:
     """Measure the model's adapter on the validation rows, questions alone; each kind apart, any fair label right."""
     examples = work.validation
     labels = work.data.labels
-    answers = normalise(log_probs_of(work, examples), len(labels))
+    answers = normalise(validation_log_probs(work), len(labels))
     measured = ValidationScores(
         answers.log_probs, answers.in_scope, class_indices(examples, labels, none=-1),
         fair_labels(examples, labels.names), tuple(row.kind for row in examples),
@@ -244,13 +248,12 @@ def add(output: Path, results: list[JsonObject], about: JsonObject, work: Work, 
     print(json.dumps(results[-1]), flush=True)
 
 
-def commands_of(arguments: argparse.Namespace, start: Path | None, seed: int | None = None) -> list[str]:
+def commands_of(arguments: argparse.Namespace, start: Path | None, seeds: Sequence[int], name: str) -> list[str]:
     """Return what makes a run, or the mean of all, for its card; folders do not have the names that they have here."""
     parts = ["python benchmarks/gpu_training.py --data split"]
     parts += ["--from MODEL"] if start else []
-    parts += [f"--seeds {' '.join(map(str, arguments.seeds if seed is None else [seed]))}"]
+    parts += [f"--seeds {' '.join(map(str, seeds))}"]
     parts += [f"--set {setting}" for setting in arguments.settings]
-    name = "mean" if seed is None else f"seed{seed}"
     return [" ".join([*parts, "--output runs"]), f"subjectwise calibrate runs/{name} --data split"]
 
 

@@ -45,6 +45,12 @@ def test_runs_are_written_as_model_folders(
     first, second = (tmp_path / "runs" / seed / "adapter_model.safetensors" for seed in ("seed1", "seed2"))
     assert first.read_bytes() != second.read_bytes()
 
+    hurried = [tmp_path / "hurried" if part == tmp_path / "runs" else part for part in arguments]
+    monkeypatch.setattr(sys, "argv", ["gpu_training.py", *map(str, hurried), "--minutes", "0"])
+    gpu_training.main()
+    assert not (tmp_path / "hurried" / "seed2").exists(), "the first is always run"
+    assert " --seeds 1 --set" in read_config(tmp_path / "hurried" / "mean").results["commands"][0], "what did run"
+
     calibrate(tmp_path / "runs" / "mean", data, compute=CPU)
     command, calibrated = read_config(tmp_path / "runs" / "mean").results["commands"]
     assert command.startswith("python benchmarks/gpu_training.py --data split --from MODEL --seeds 1 2 --set")
