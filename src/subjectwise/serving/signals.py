@@ -26,16 +26,26 @@ def handled_signals(stop: Callable[[signal.Signals], None], reload: Callable[[],
 
 def _handle(
     loop: asyncio.AbstractEventLoop, number: signal.Signals, handler: Callable[[], None]
-) -> Callable[[], object]:
-    """Handle a signal; return what ends that."""
+) -> Callable[[], None]:
+    """Handle a signal; return what gives it back to the handler that had it, which an event loop would drop."""
+    before = signal.getsignal(number)
+
+    def give_back() -> None:
+        if before is not None:  # None: a handler that was not installed from Python
+            signal.signal(number, before)
+
     try:
         loop.add_signal_handler(number, handler)
     except NotImplementedError:  # Windows, whose loops know no signals
-        before = signal.getsignal(number)
 
         def wake(received: int, frame: FrameType | None) -> None:
             loop.call_soon_threadsafe(handler)
 
         signal.signal(number, wake)
-        return lambda: signal.signal(number, before)
-    return lambda: loop.remove_signal_handler(number)
+        return give_back
+
+    def remove_and_give_back() -> None:
+        loop.remove_signal_handler(number)
+        give_back()
+
+    return remove_and_give_back

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from types import FrameType
 
 import pytest
 
@@ -17,19 +18,24 @@ def test_signals_reach_their_handlers(windows: bool, monkeypatch: pytest.MonkeyP
     def missing(*arguments: object) -> None:
         raise NotImplementedError
 
+    def of_another_library(number: int, frame: FrameType | None) -> None:
+        received.append("another library's")
+
     async def scenario() -> None:
-        # An event loop does not give SIGINT back to asyncio.run, which had it.
-        kept = [number for number in HANDLED if windows or number != signal.SIGINT]
-        before = [signal.getsignal(number) for number in kept]
+        before = [signal.getsignal(number) for number in HANDLED]
         if windows:
             monkeypatch.setattr(asyncio.get_running_loop(), "add_signal_handler", missing)
         with handled_signals(lambda number: received.append(number.name), lambda: received.append("reload")):
             for number in HANDLED:
                 signal.raise_signal(number)
                 await asyncio.sleep(0.01)
-        assert [signal.getsignal(number) for number in kept] == before
+        assert [signal.getsignal(number) for number in HANDLED] == before
 
-    asyncio.run(scenario())
+    had_it = signal.signal(signal.SIGTERM, of_another_library)
+    try:
+        asyncio.run(scenario())
+    finally:
+        signal.signal(signal.SIGTERM, had_it)
     assert received == ["SIGTERM", "SIGINT", "reload"]
 
 
