@@ -24,9 +24,7 @@ def handled_signals(stop: Callable[[signal.Signals], None], reload: Callable[[],
         yield
 
 
-def _handle(
-    loop: asyncio.AbstractEventLoop, number: signal.Signals, handler: Callable[[], None]
-) -> Callable[[], None]:
+def _handle(loop: asyncio.AbstractEventLoop, number: signal.Signals, handler: Callable[[], None]) -> Callable[[], None]:
     """Handle a signal; return what gives it back to the handler that had it, which an event loop would drop."""
     before = signal.getsignal(number)
 

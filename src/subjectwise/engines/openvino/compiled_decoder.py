@@ -13,14 +13,14 @@ from subjectwise.engines.openvino.compiled_cache import compiled_entry
 from subjectwise.engines.openvino.decoder_config import config_from_dict
 from subjectwise.engines.openvino.graph import decoder_graph, head_graph
 from subjectwise.engines.openvino.row_table import Table, write_table
-from subjectwise.engines.openvino.runtime import CompiledFile, compile_to, machine
+from subjectwise.engines.openvino.runtime import BFLOAT16, CompiledFile, choose_precision, compile_to, machine
 from subjectwise.engines.openvino.weights import EMBEDDING, HEAD, DecoderWeights
 from subjectwise.errors import BaseModelError
 from subjectwise.types import Float32Array, IntArray
 from subjectwise.utils.atomic_files import read_json, write_json
 
 # Changed whenever the graphs change, so that entries of an earlier version are not used.
-_GRAPH_VERSION = "1"
+_GRAPH_VERSION = "2"
 
 _PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
@@ -40,7 +40,7 @@ class CompiledDecoder:
         base: a hash of the base's weights.
         adapter: a hash of the adapter's; empty without one.
         read: opens the weights, the adapter merged into them; called where they were not compiled before.
-        dtype: what is asked for: `auto` or the name of a precision; float32 is what it computes in.
+        dtype: what is asked for: `auto` or the name of a precision; see `choose_precision` for what is computed in.
 
     Raises:
         BaseModelError: the weights cannot be read, or OpenVINO cannot run such a model.
@@ -50,10 +50,9 @@ class CompiledDecoder:
         read = cache(read)  # decoder and output head are in the same files
         if dtype not in _PRECISIONS:
             raise BaseModelError(f"Unknown precision {dtype!r}; choose one of {', '.join(_PRECISIONS)}.")
-        # Answers in bfloat16 have not been held equal to the plain path on a processor that computes in it.
-        self.precision = "float32"
+        self.precision = choose_precision(dtype)
         shared = {"base": base, "precision": self.precision, "graph": _GRAPH_VERSION, **machine()}
-        make_head, make_decoder = partial(_make_head, read), partial(_make_decoder, read)
+        make_head, make_decoder = (partial(make, read, self.precision) for make in (_make_head, _make_decoder))
         folder, self._head = _opened({**shared, "part": "head"}, make_head, _OUTPUT_HEAD)
         self._embedding = Table(folder / _EMBEDDING)
         self._head_rows = Table(folder / _HEAD_ROWS) if (folder / _HEAD_ROWS).exists() else self._embedding
@@ -113,23 +112,23 @@ def _opened(parts: Mapping[str, str], make: Callable[[Path], None], name: str) -
     """Return the folder of an entry and its compiled model; made again where it cannot be read."""
     folder = compiled_entry(parts, make)
     try:
-        return folder, CompiledFile(folder / name)
+        return folder, CompiledFile(folder / name, parts["precision"])
     except (RuntimeError, OSError, ValueError):
         folder = compiled_entry(parts, make, again=True)
-        return folder, CompiledFile(folder / name)
+        return folder, CompiledFile(folder / name, parts["precision"])
 
 
-def _make_head(read: Callable[[], DecoderWeights], folder: Path) -> None:
+def _make_head(read: Callable[[], DecoderWeights], precision: str, folder: Path) -> None:
     weights = read()
     table = weights.read(EMBEDDING)
     write_table(folder / _EMBEDDING, table)
     if not weights.config.tied:
         table = weights.read(HEAD)
         write_table(folder / _HEAD_ROWS, table)
-    compile_to(folder / _OUTPUT_HEAD, head_graph(table))
+    compile_to(folder / _OUTPUT_HEAD, head_graph(table, halves=precision == BFLOAT16), precision)
 
 
-def _make_decoder(read: Callable[[], DecoderWeights], folder: Path) -> None:
+def _make_decoder(read: Callable[[], DecoderWeights], precision: str, folder: Path) -> None:
     weights = read()
-    compile_to(folder / _DECODER, decoder_graph(weights))
+    compile_to(folder / _DECODER, decoder_graph(weights, halves=precision == BFLOAT16), precision)
     write_json(folder / _SHAPE, asdict(weights.config))

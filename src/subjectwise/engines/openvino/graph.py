@@ -10,12 +10,16 @@ from openvino import opset13 as ops
 
 from subjectwise.engines.openvino.weights import FINAL_NORM, DecoderWeights
 from subjectwise.types import Float32Array
+from subjectwise.utils.bfloat16 import round_to_halves
+
+# Marks a conversion of weights that OpenVINO shall not carry out before it compiles and stores them.
+_KEPT = "decompression_0"
 
 # Added to scores that shall not count: far below any score, and finite, so that no softmax divides zero by zero.
 HIDDEN = np.float32(-1e30)
 
 
-def decoder_graph(weights: DecoderWeights) -> ov.Model:
+def decoder_graph(weights: DecoderWeights, *, halves: bool = False) -> ov.Model:
     """Build the decoder: from the embeddings of a batch behind a prefix to the hidden states that are scored.
 
     Inputs:
@@ -31,11 +35,12 @@ def decoder_graph(weights: DecoderWeights) -> ov.Model:
 
     Args:
         weights: of the decoder.
+        halves: whether matrices are stored in bfloat16, for a processor that computes in it.
     """
-    return _Builder(weights).decoder()
+    return _Builder(weights, halves).decoder()
 
 
-def head_graph(table: Float32Array) -> ov.Model:
+def head_graph(table: Float32Array, *, halves: bool = False) -> ov.Model:
     """Build the output head, for all tokens of the vocabulary but some.
 
     Inputs:
@@ -48,10 +53,11 @@ def head_graph(table: Float32Array) -> ov.Model:
 
     Args:
         table: the weights, [vocabulary, hidden].
+        halves: whether they are stored in bfloat16, for a processor that computes in it.
     """
     hidden = _parameter("hidden", [-1, table.shape[1]])
     excluded = _parameter("excluded", [-1, 2], np.int64)
-    logits = ops.matmul(hidden, ops.constant(np.ascontiguousarray(table)), False, True)  # [positions, vocabulary]
+    logits = ops.matmul(hidden, _matrix(table, halves), False, True)  # [positions, vocabulary]
     pairs = ops.gather(ops.shape_of(excluded), _integers([0]), _integer(0))
     others = ops.scatter_nd_update(logits, excluded, ops.broadcast(HIDDEN, pairs))
     largest = ops.reduce_max(others, _integer(1), keep_dims=True)
@@ -65,8 +71,8 @@ def head_graph(table: Float32Array) -> ov.Model:
 class _Builder:
     """The nodes of one decoder."""
 
-    def __init__(self, weights: DecoderWeights) -> None:
-        self._weights, self._config = weights, weights.config
+    def __init__(self, weights: DecoderWeights, halves: bool) -> None:
+        self._weights, self._config, self._halves = weights, weights.config, halves
 
     def decoder(self) -> ov.Model:
         config = self._config
@@ -131,7 +137,7 @@ class _Builder:
     def _product(self, states: ov.Node, names: Sequence[str]) -> ov.Node:
         """Return the products of states with several weights, one behind the other, biases added."""
         matrices = [self._weights.read(f"{name}.weight") for name in names]  # each [out, in]
-        product = ops.matmul(states, ops.constant(np.concatenate(matrices)), False, True)
+        product = ops.matmul(states, _matrix(np.concatenate(matrices), self._halves), False, True)
         biases = [
             self._weights.read(f"{name}.bias") if self._weights.has(f"{name}.bias") else np.zeros(len(matrix), "f4")
             for name, matrix in zip(names, matrices, strict=True)
@@ -162,6 +168,16 @@ def _split(states: ov.Node, axis: int, sizes: Sequence[int]) -> list[ov.Node]:
 def _pick(states: ov.Node, picked: ov.Node, size: int) -> ov.Node:
     """Return some tokens of [rows, tokens, size], by their index among all: [picked, size]."""
     return ops.gather(ops.reshape(states, _integers([-1, size]), False), picked, _integer(0))
+
+
+def _matrix(values: Float32Array, halves: bool) -> ov.Node:
+    """Return the node of a matrix, stored in bfloat16 or in float32."""
+    if not halves:
+        return ops.constant(np.ascontiguousarray(values))
+    stored = ov.Tensor(round_to_halves(values), list(values.shape), ov.Type.bf16)
+    node = ops.convert(ov.op.Constant(stored, shared_memory=False), "f32")
+    node.get_rt_info()[_KEPT] = ""
+    return node
 
 
 def _parameter(name: str, shape: Sequence[int], kind: type = np.float32) -> ov.Node:
