@@ -278,6 +278,9 @@ def test_bad_input_is_one_sentence(tiny_model: Path, tmp_path: Path, inputs: Pat
     refused("train", "small", "--data", tmp_path, "--output", tmp_path / "m", part="not a split folder")
     refused("train", "small", "--data", split_folder, "--output", tmp_path / "m", "--set", "x=1", part="setting 'x'")
     refused("evaluate", tiny_model, "--data", split_folder, "--split", "dev", part="Unknown split 'dev'")
+    unknown = ("--spelling", "english")
+    refused("evaluate", tiny_model, "--data", split_folder, *unknown, part="Unknown spelling 'english'; choose one of")
+    refused("serve", "--port", "0", *model, *unknown, part="Unknown spelling 'english'; choose one of")
     refused("data", "split", "--source", tmp_path / "none.csv", "--output", tmp_path / "s", part="Unknown file")
     refused(
         "data",

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from subjectwise.cli.options import BaseName, Device, Dtype, Engine
+from subjectwise.cli.options import BaseName, Device, Dtype, Engine, Spelling
 
 PREDICTOR_HELP = (
     "shipped, a model folder, a Hub name, zero-shot:BASE, few-shot:BASE, "
@@ -42,6 +42,7 @@ def evaluate(
         typer.Option(help="Measure again under noise: typos, case, spacing, no-punctuation or paraphrase-lead-in."),
     ] = None,
     perturb_seed: Annotated[int, typer.Option(min=0, help="Seed of that noise.")] = 0,
+    spelling: Spelling = "",
     limit: Annotated[int, typer.Option(min=0, help="Measure only this many rows, spread evenly; 0 for all.")] = 0,
     base: BaseName = "",
     device: Device = "auto",
@@ -85,6 +86,7 @@ def evaluate(
         with_options=with_options,
         base=base,
         compute=Compute(device, dtype, engine),
+        spelling=spelling,
     )
     if loaded.warning:
         typer.echo(f"Warning: {loaded.warning}", err=True)

@@ -11,7 +11,18 @@ from typing import Annotated
 
 import typer
 
-from subjectwise.cli.options import BaseName, Device, Dtype, Engine, Fast, FastLoss, LabelFile, ModelName, fast_name
+from subjectwise.cli.options import (
+    BaseName,
+    Device,
+    Dtype,
+    Engine,
+    Fast,
+    FastLoss,
+    LabelFile,
+    ModelName,
+    Spelling,
+    fast_name,
+)
 from subjectwise.errors import SubjectwiseError
 from subjectwise.utils.optional_dependencies import require
 
@@ -35,6 +46,7 @@ def serve(
     fast_loss: FastLoss = "",
     base: BaseName = "",
     labels: LabelFile = None,
+    spelling: Spelling = "",
     host: Annotated[
         str, typer.Option(help="0.0.0.0 to be reached from other machines; give an API key then.")
     ] = "127.0.0.1",
@@ -96,7 +108,8 @@ def serve(
         own_labels = LabelSet.from_yaml(labels) if labels is not None else None
         compute = Compute(device, dtype, engine)
         app = create_app(
-            lambda: load_model(model, own_labels, base=base, compute=compute, sentences=sentences), settings
+            lambda: load_model(model, own_labels, base=base, compute=compute, sentences=sentences, spelling=spelling),
+            settings,
         )
         if warning := app.state.service.model.classifier.warning:
             log.warning(warning)

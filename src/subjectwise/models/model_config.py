@@ -12,7 +12,7 @@ from subjectwise.labels import LabelSet
 from subjectwise.models.base_info import BaseInfo
 from subjectwise.models.lora import CONFIG_FILE as ADAPTER_CONFIG
 from subjectwise.models.lora import WEIGHTS_FILE as ADAPTER_WEIGHTS
-from subjectwise.recipe import HeadSettings, PromptSettings, build_settings
+from subjectwise.recipe import SPELLINGS, HeadSettings, PromptSettings, build_settings
 from subjectwise.statistics.scope import ScopeCalibration
 from subjectwise.text.prompt import QUESTION_SLOT, instruction_template
 from subjectwise.types import JsonObject
@@ -168,7 +168,6 @@ def read_config(folder: Path, spelling: str | None = None) -> ModelConfig:
     Raises:
         ModelFolderError: it is not a model folder, or a file is missing, a pickle, damaged or contradicts another; or
             spelling is to be corrected for a classification head, or without a vocabulary.
-        RecipeError: `spelling` is an unknown language.
     """
     if not folder.is_dir():
         raise ModelFolderError(f"Unknown model folder {folder}; give an existing folder.")
@@ -197,7 +196,13 @@ def read_config(folder: Path, spelling: str | None = None) -> ModelConfig:
 
 
 def correcting(config: ModelConfig, spelling: str) -> ModelConfig:
-    """Return `config` with another `prompt.spelling`; raise ModelFolderError where a head would read corrected text."""
+    """Return `config` with another `prompt.spelling`.
+
+    Raises:
+        ModelFolderError: it is an unknown language, or a head would read corrected text.
+    """
+    if spelling not in SPELLINGS:
+        raise ModelFolderError(f"Unknown spelling {spelling!r}; choose one of {', '.join(SPELLINGS)}.")
     prompt = replace(config.prompt, spelling=spelling)
     if prompt.corrects_spelling and config.head.used:
         raise ModelFolderError("Cannot correct spelling for a classification head, which reads questions as typed.")

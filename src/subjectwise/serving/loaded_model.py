@@ -138,6 +138,7 @@ def load_model(
     base: str = "",
     compute: Compute = AUTO,
     sentences: bool = False,
+    spelling: str = "",
 ) -> LoadedModel:
     """Load a model by the name that every command takes, as `load_answering_predictor` does.
 
@@ -147,12 +148,13 @@ def load_model(
         base: where the base is, when it is not where the model folder says.
         compute: device, precision and engine.
         sentences: load its sentence writer too, which holds the base a second time.
+        spelling: as for `load_predictor`.
 
     Raises:
         SubjectwiseError: it cannot be loaded; the sentence may name a folder of this machine.
     """
     name = name or default_name(labels)
-    classifier = load_answering_predictor(name, labels, base=base, compute=compute)
+    classifier = load_answering_predictor(name, labels, base=base, compute=compute, spelling=spelling)
     model = describe(classifier, _public(name), sentences=sentences)
     if model.device == "cuda":
         warm_up(classifier)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from helpers.folders import copy_folder, edit, read
-from subjectwise.errors import ModelFolderError, RecipeError
+from subjectwise.errors import ModelFolderError
 from subjectwise.models.model_config import (
     CONFIG_FILE,
     VOCABULARY_FILE,
@@ -110,7 +110,7 @@ def test_the_vocabulary_is_needed_where_spelling_is_corrected(folder: Path, tmp_
     write_config(folder, config)
     with pytest.raises(ModelFolderError, match="has no vocabulary, which spelling correction needs; run: subjectwise"):
         read_config(folder, "en")
-    with pytest.raises(RecipeError, match="spelling is 'english'"):
+    with pytest.raises(ModelFolderError, match="Unknown spelling 'english'; choose one of none, ar"):
         read_config(folder, "english")
 
 

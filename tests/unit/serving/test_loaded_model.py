@@ -71,6 +71,12 @@ def test_a_model_of_other_labels_is_refused(tiny_model: Path) -> None:
         load_model(str(tiny_model), LabelSet(("refund", "delivery")), compute=CPU)
 
 
+def test_spelling_is_corrected_where_a_model_can(tiny_model: Path) -> None:
+    assert load_model(str(tiny_model), compute=CPU, spelling="none").labels
+    with pytest.raises(SubjectwiseError, match="has no vocabulary, which spelling correction needs"):
+        load_model(str(tiny_model), compute=CPU, spelling="en")
+
+
 def test_a_gpu_is_warmed_up_and_a_cpu_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     sizes: list[int] = []
     fake = fake_classifier.FakeClassifier(on_score=lambda texts: sizes.append(len(texts)))

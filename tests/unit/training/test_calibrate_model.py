@@ -14,7 +14,7 @@ import pytest
 from helpers.folders import copy_folder, edit, read
 from helpers.training import CPU
 from subjectwise.data.split import open_split
-from subjectwise.errors import DataError, ModelFolderError, RecipeError
+from subjectwise.errors import DataError, ModelFolderError
 from subjectwise.models.model_config import VOCABULARY_FILE, read_config
 from subjectwise.models.model_folder import load_model
 from subjectwise.publish.hub import plan_upload
@@ -55,7 +55,7 @@ def test_data_with_other_labels_is_refused(folder: Path, split_folder: Path) -> 
     other = replace(data, manifest=data.manifest | {"labels": ["law", "physics"]})
     with pytest.raises(DataError, match="has other labels than .*; give a split with the same labels"):
         calibrate(folder, other, compute=CPU)
-    with pytest.raises(RecipeError, match="prompt.spelling is 'english'"):
+    with pytest.raises(ModelFolderError, match="Unknown spelling 'english'; choose one of none, ar"):
         calibrate(folder, data, compute=CPU, spelling="english")
 
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ from helpers.tiny_models import decoder_configs, save_base, tiny_config
 from subjectwise.engines.engine import OPENVINO
 from subjectwise.engines.generation import continue_greedily
 from subjectwise.engines.label_trie import LabelTrie
+from subjectwise.engines.openvino import compiled_decoder, runtime
+from subjectwise.engines.openvino.runtime import BFLOAT16
 from subjectwise.engines.pytorch.engine import PyTorchEngine
 from subjectwise.labels import LabelSet
 from subjectwise.models.compiled_base import load_compiled_base
@@ -46,6 +49,37 @@ def test_it_is_equal_to_the_plain_path(tmp_path: Path, tokenizer: Any, kind: str
     plain, fast = base.plain_scores(), base.score(base.engine(OPENVINO))
     np.testing.assert_allclose(fast.log_probs, plain.log_probs, atol=1e-4)
     np.testing.assert_allclose(fast.label_mass, plain.label_mass, rtol=1e-3)
+
+
+@pytest.mark.parametrize("labels", ["fourteen", "shared starts"])
+@pytest.mark.parametrize("kind", ["llama", "untied llama", "qwen2", "qwen3"])
+def test_in_bfloat16_it_is_close(
+    tmp_path: Path, tokenizer: Any, kind: str, labels: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A processor that lacks bfloat16 computes in float32 with the same rounded weights.
+    monkeypatch.setattr(compiled_decoder, "choose_precision", lambda dtype: BFLOAT16)
+    folder = save_base(tmp_path / "base", decoder_configs(len(tokenizer))[kind], tokenizer)
+    base = prompted_base(folder, LABEL_SETS[labels], questions=12)
+    engine = base.engine(OPENVINO)
+    assert engine.precision == "bfloat16"
+    plain, fast = base.plain_scores(), base.score(engine)
+    np.testing.assert_allclose(np.exp(fast.log_probs), np.exp(plain.log_probs), atol=0.03)
+    assert np.abs(fast.log_probs - plain.log_probs).max() > 1e-5
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "dtype", "expected"),
+    [
+        (["FP32", "BF16"], "auto", "bfloat16"), (["FP32", "BF16"], "bfloat16", "bfloat16"),
+        (["FP32", "BF16"], "float32", "float32"), (["FP32", "BF16"], "float16", "float32"),
+        (["FP32"], "auto", "float32"), (["FP32"], "bfloat16", "float32"),
+    ],
+)  # fmt: skip
+def test_the_processor_decides_on_the_precision(
+    monkeypatch: pytest.MonkeyPatch, capabilities: list[str], dtype: str, expected: str
+) -> None:
+    monkeypatch.setattr(runtime, "core", lambda: SimpleNamespace(get_property=lambda device, name: capabilities))
+    assert runtime.choose_precision(dtype) == expected
 
 
 def configs(vocab_size: int) -> dict[str, Any]:
@@ -142,6 +176,8 @@ for name in ("torch", "transformers", "sklearn", "peft"):
 from pathlib import Path
 from subjectwise.engines.generation import continue_greedily
 from subjectwise.engines.label_trie import LabelTrie
+from subjectwise.engines.openvino import compiled_decoder, runtime
+from subjectwise.engines.openvino.runtime import BFLOAT16
 from subjectwise.engines.openvino.engine import OpenVINOEngine
 from subjectwise.models.compiled_base import load_compiled_base
 from subjectwise.models.devices import Compute
