@@ -54,7 +54,7 @@ class Classifier(Exportable, ScoreBasedClassifier, ClassifierEstimator):
     Attributes:
         classes_: the labels, in the order of `predict_proba`'s columns.
         temperature: what the log-probabilities are divided by.
-        thresholds: the confidence from which on the validation rows reached an accuracy, such as {"0.95": 0.71}.
+        thresholds: the confidence for an accuracy on new rows like the validation rows, such as {"0.95": 0.71}.
         min_in_scope: the probability of belonging to any label below which few questions are; None where unknown.
         warning: one sentence when the base is not quite the one that the model was trained on, else empty.
     """
@@ -266,7 +266,7 @@ class Classifier(Exportable, ScoreBasedClassifier, ClassifierEstimator):
         return self._scorer.runs_on
 
     def load_sentence_writer(self) -> None:
-        """Load what writes sentences: the base, since the scorer's own copy has its adapter merged."""
+        """Load what writes sentences: the base once more, with the folder's sentence adapter where it has one."""
         self._sentence_writer()
 
     def write_sentence(self, explanation: Explanation) -> str:

@@ -1,4 +1,4 @@
-"""Predictors by name, as every command takes them."""
+"""Predictors by name, as commands take them."""
 
 from __future__ import annotations
 
@@ -58,7 +58,8 @@ def load_predictor(
         spelling: as for `Classifier.from_pretrained`; "" for what a model folder says.
 
     Raises:
-        DataError: the name needs training rows and there are none, or is of one that does not correct spelling.
+        DataError: the name needs training rows and there are none, is of one that does not correct spelling, or
+            names another base than `base`.
     """
     kind, colon, rest = name.partition(":")
     device, dtype, engine = compute.device, compute.dtype, compute.engine
@@ -70,6 +71,8 @@ def load_predictor(
         return Cascade.load(model, _named_folder(fast), CASCADES[kind])
     if spelling and _model_folder(name) is None:
         raise DataError(f"{name} does not correct spelling; a model folder does.")
+    if base and colon and kind in (ZERO_SHOT, FEW_SHOT) and base != rest:
+        raise DataError(f"--base is not for {name}, which names its own; write {kind}:{base}.")
     if colon and kind in (FEW_SHOT, BASELINE) and data is None:
         raise DataError(f"{name} learns from training rows; give it a split folder, or train it first.")
     if colon and kind == BASELINE and data is not None:
@@ -134,7 +137,7 @@ def load_answering_predictor(
     Raises:
         DataError: the named model does not correct spelling, or was trained on other labels than the given ones.
     """
-    name = name or default_name(labels)
+    name = name or default_name(labels, base)
     predictor = load_predictor(name, labels, base=base, compute=compute, spelling=spelling)
     if labels is not None and set(map(fold_label, labels)) != set(map(fold_label, predictor.labels)):
         raise DataError(
@@ -206,9 +209,9 @@ def _model_folder(name: str) -> Path | None:
     return _named_folder(name)
 
 
-def default_name(labels: LabelSet | None) -> str:
-    """Return the name of the predictor that answers where none is named."""
-    return SHIPPED if labels is None else f"{ZERO_SHOT}:{EMBEDDED}"
+def default_name(labels: LabelSet | None, base: str = "") -> str:
+    """Return the name of the predictor that answers where none is named, on `base` where its labels are given."""
+    return SHIPPED if labels is None else f"{ZERO_SHOT}:{base or EMBEDDED}"
 
 
 def fit_baseline(

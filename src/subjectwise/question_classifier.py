@@ -50,7 +50,7 @@ class QuestionClassifier(Protocol):
 
     @property
     def thresholds(self) -> Mapping[str, float]:
-        """The confidence for a wanted accuracy on the validation rows, such as {"0.95": 0.71}; may be empty."""
+        """The confidence for an accuracy on rows like the validation rows, such as {"0.95": 0.71}; may be empty."""
         ...
 
     @property
@@ -255,8 +255,8 @@ class ScoreBasedClassifier(ABC):
 
         Args:
             question: with the options that are to be hidden in turn as well.
-            sentence: add "This is physics because ...", written by the base without the adapter, which is loaded once
-                for it. It is a guess at a reason; small bases guess badly.
+            sentence: add "This is physics because ...", written by the model folder's sentence adapter, or by the base
+                where there is none; it is loaded once. It is a guess at a reason; small models guess badly.
             rounds: how many times words are hidden: the cost of an explanation, in classifications, and how closely a
                 long question is looked at.
 

@@ -204,7 +204,10 @@ class Recipe:
                     raise RecipeError(f"Unknown setting {key!r}: {part!r} is a single value.")
             if last not in section:
                 raise RecipeError(f"Unknown setting {key!r}{_nearest(key.strip(), _all_keys(values))}.")
-            section[last] = yaml.safe_load(text)
+            try:
+                section[last] = yaml.safe_load(text)
+            except yaml.YAMLError as error:
+                raise RecipeError(f"The value of {assignment!r} is not YAML; put it in quotes.") from error
         return Recipe.from_dict(values)
 
 
@@ -226,7 +229,10 @@ def load_recipe(name: str | Path, assignments: Iterable[str] = ()) -> Recipe:
     if str(name) in shipped_recipes():
         text = (resources.files("subjectwise") / "recipes" / f"{name}.yaml").read_text(encoding="utf-8")
     elif path.is_file():
-        text = path.read_text(encoding="utf-8")
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise RecipeError(f"The recipe {name} is not UTF-8 text.") from error
     else:
         raise RecipeError(f"Unknown recipe {str(name)!r}; give a YAML file or one of {', '.join(shipped_recipes())}.")
     try:

@@ -259,7 +259,8 @@ class Explanation:
         label, score: the most probable label and its probability.
         runner_up, runner_up_score: the second most probable label and its probability.
         evidence: in the order of the text.
-        sentence: "This is physics because ...", written by the base; empty where none was requested.
+        sentence: "This is physics because ...", written by the model folder's sentence adapter, or by the base where
+            there is none; empty where none was requested.
     """
 
     question: str

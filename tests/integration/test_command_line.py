@@ -280,7 +280,13 @@ def test_bad_input_is_one_sentence(tiny_model: Path, tmp_path: Path, inputs: Pat
     refused("evaluate", tiny_model, "--data", split_folder, "--split", "dev", part="Unknown split 'dev'")
     unknown = ("--spelling", "english")
     refused("evaluate", tiny_model, "--data", split_folder, *unknown, part="Unknown spelling 'english'; choose one of")
-    refused("serve", "--port", "0", *model, *unknown, part="Unknown spelling 'english'; choose one of")
+    rows = inputs / "q.csv"
+    refused("evaluate", tiny_model, "--data", split_folder, "--label-column", "x", part="--label-column is for a lab")
+    refused(
+        "evaluate", tiny_model, "--data", rows, "--kind", "written", part="--kind is for a split folder, and --data"
+    )
+    refused("evaluate", tiny_model, "--data", tmp_path / "splt", part="Unknown file or folder")
+    refused("classify", "--input", rows, *model, "--top-k", "5", part="--top-k is for questions on the command line")
     refused("data", "split", "--source", tmp_path / "none.csv", "--output", tmp_path / "s", part="Unknown file")
     refused(
         "data",

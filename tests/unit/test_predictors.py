@@ -41,6 +41,14 @@ def test_a_model_folder(tiny_model: Path) -> None:
         load_predictor("baseline:tfidf-svm", spelling="en")
 
 
+def test_labels_of_ones_own_on_a_base_of_ones_own(tiny_base: Path) -> None:
+    own = LabelSet(("refund", "delivery"))
+    predictor = load_answering_predictor("", own, base=str(tiny_base), compute=CPU)
+    assert isinstance(predictor, Classifier) and str(tiny_base) in repr(predictor)
+    with pytest.raises(DataError, match=f"names its own; write zero-shot:{tiny_base}."):
+        load_predictor("zero-shot:embedded", own, base=str(tiny_base), compute=CPU)
+
+
 def test_a_baseline_folder_and_a_baseline_that_is_fitted_at_once(baseline_folder: Path, data: SplitFolder) -> None:
     saved, fitted = load_predictor(str(baseline_folder)), load_predictor("baseline:tfidf-svm", data=data)
     assert isinstance(saved, Baseline) and isinstance(fitted, Baseline)

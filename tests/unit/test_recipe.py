@@ -26,6 +26,15 @@ def test_reference_is_the_model_card() -> None:
     assert training.batch_size * training.gradient_accumulation == 16
 
 
+def test_what_is_not_yaml_is_one_sentence(tmp_path: Path) -> None:
+    for setting in ("base=@my/base", "description=Run 2: seed 1: x"):
+        with pytest.raises(RecipeError, match=f"The value of '{setting}' is not YAML; put it in quotes"):
+            load_recipe("small", [setting])
+    (tmp_path / "own.yaml").write_bytes("description: Prüfung".encode("latin-1"))
+    with pytest.raises(RecipeError, match="own.yaml is not UTF-8 text"):
+        load_recipe(tmp_path / "own.yaml")
+
+
 def test_settings_are_read_as_yaml() -> None:
     recipe = load_recipe("small", ["training.learning_rate=1e-3", "prompt.style=chat", "lora.target_modules=[q_proj]"])
     assert recipe.training.learning_rate == 1e-3

@@ -71,15 +71,16 @@ class AnswerBatches:
 
     def __init__(self, model: WorkerModel, options: BulkOptions) -> None:
         self._classifier = model.load()
-        self._options = replace(options, with_options=options.with_options or self._classifier.reads_options)
+        self._options = replace(options, options_if_any=self._classifier.reads_options)
 
     def __call__(self, batch: pyarrow.Table) -> pyarrow.Table:
         """Return the answers to a batch, one row per row."""
         names = batch.column_names
         question_column = find_column(names, "question", self._options.question_column, "the dataset")
         options_column = ""
-        if self._options.with_options:
-            options_column = find_column(names, "options", self._options.options_column, "the dataset")
+        if self._options.with_options or self._options.options_if_any:
+            needed, given = self._options.with_options, self._options.options_column
+            options_column = find_column(names, "options", given, "the dataset", required=needed)
         rows = [TableRow(number, cells) for number, cells in enumerate(batch.to_pylist(), 1)]
         source = InputRows("the dataset", iter(rows), question_column, options_column, tuple(names), len(rows))
         answering = make_answering(self._classifier, question_column, self._options)

@@ -60,7 +60,7 @@ def classify_folder(
             `options.keep_going` is off; or the cluster does not answer.
         OutputError: a file cannot be written, or the folder has answers of another run.
     """
-    options = replace(options, with_options=options.with_options or model.reads_options())
+    options = replace(options, options_if_any=model.reads_options())
     if options.explain or options.prior_correction != "none":
         raise DataError("--explain and --prior-correction do not work with --ray; classify such files one by one.")
     check_output_format(Path("answers.csv"), csv_encoding)

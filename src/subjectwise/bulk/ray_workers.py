@@ -78,11 +78,11 @@ class WorkerModel:
 
     def reads_options(self) -> bool:
         """Return whether the model was trained to see answer options, without loading it."""
-        return predictor_reads_options(self.name or default_name(self.labels))
+        return predictor_reads_options(self.name or default_name(self.labels, self.base))
 
     def identity(self) -> JsonObject:
         """Return what answers of this model depend on; two runs with the same may share a folder of answers."""
-        name = self.name or default_name(self.labels)
+        name = self.name or default_name(self.labels, self.base)
         return {
             "model": predictor_files_sha256(name) or name,
             "base": self.base,

@@ -34,6 +34,7 @@ class BulkOptions:
         options_column: "" for the first of the usual names.
         delimiter: between the cells of CSV; "" for a comma.
         with_options: whether the model is shown the answer options of a row.
+        options_if_any: the same where the rows have a column of options, for a model that was trained to see them.
         decision: when to abstain, and whether to give several labels.
         prior_correction: as for `QuestionClassifier.classify`, over all rows of the file.
         keep_going: a row without an answer gets an `error`, and the run goes on.
@@ -44,6 +45,7 @@ class BulkOptions:
     options_column: str = ""
     delimiter: str = ""
     with_options: bool = False
+    options_if_any: bool = False
     decision: Decision = ALWAYS_ONE
     prior_correction: str = "none"
     keep_going: bool = False
@@ -144,9 +146,15 @@ def open_input(path: Path, options: BulkOptions) -> InputRows:
         # Where no row can be read, there is nothing to find a column in.
         return find_column(every, role, given, table.location) if every else given or USUAL_NAMES[role][0]
 
+    def find_options() -> str:
+        if options.with_options or (options.options_if_any and options.options_column):
+            return find("options", options.options_column)
+        names = (find_column(each, "options", "", table.location, required=False) for each in samples)
+        return next(filter(None, names), "") if options.options_if_any else ""
+
     return InputRows(
         table.location, rows, find("question", options.question_column),
-        find("options", options.options_column) if options.with_options else "", table.columns, table.row_count,
+        find_options(), table.columns, table.row_count,
     )  # fmt: skip
 
 

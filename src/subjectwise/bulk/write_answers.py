@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from subjectwise.errors import DataError, OutputError
 from subjectwise.types import Row
+from subjectwise.utils.json_records import json_text
 from subjectwise.utils.optional_dependencies import require
 
 OUTPUT_FORMATS = (".jsonl", ".csv", ".parquet")
@@ -61,8 +61,8 @@ def write_answers(
 
 
 def json_line(row: Row) -> str:
-    """Return one JSON line; dates and the like, which parquet has and JSON does not, as text."""
-    return json.dumps(row, ensure_ascii=False, default=str) + "\n"
+    """Return one JSON line; what JSON lacks as null (numbers that are none) or as text (dates and the like)."""
+    return json_text(row) + "\n"
 
 
 def _names(answers: Answers, header: Sequence[str]) -> list[str]:
@@ -163,4 +163,4 @@ def _is_nested(value: object) -> bool:
 
 def _as_text(value: object) -> str | None:
     """Return text as it is, and everything else as JSON."""
-    return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return value if value is None or isinstance(value, str) else json_text(value)

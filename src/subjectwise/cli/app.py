@@ -171,6 +171,10 @@ def _options(version: _Version = False) -> None:
     """Classify questions by subject, with calibrated probabilities."""
 
 
+_INTERRUPTED = 130
+_CONTINUE = "Interrupted. Run the same command again to continue."
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command in `arguments`, by default those of the process, and exit where it fails.
 
@@ -194,6 +198,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except SubjectwiseError as error:
         typer.echo(f"Error: {error}", err=True)
         sys.exit(1)
+    except SystemExit as error:
+        if error.code == _INTERRUPTED:  # as typer ends a command at Ctrl-C
+            typer.echo(_CONTINUE, err=True)
+        raise
     except BrokenPipeError:
         # The reader of our output has ended (`| head`), so nothing more is printed.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -203,8 +211,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         typer.echo(f"Error: {where}{error.strerror or error}.", err=True)
         sys.exit(1)
     except KeyboardInterrupt:
-        typer.echo("Interrupted. Run the same command again to continue.", err=True)
-        sys.exit(130)
+        typer.echo(_CONTINUE, err=True)
+        sys.exit(_INTERRUPTED)
 
 
 if __name__ == "__main__":

@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     from subjectwise.records import Decision, Question
 
 
+_SHOWN = 3  # labels of an answer on the screen
+
+
 def classify(
     questions: Annotated[list[str] | None, typer.Argument(help="One question or more, each in quotes.")] = None,
     input_file: Annotated[
@@ -53,7 +56,7 @@ def classify(
     fast_loss: FastLoss = "",
     base: BaseName = "",
     labels: LabelFile = None,
-    top_k: Annotated[int, typer.Option(min=1, help="How many labels to show.")] = 3,
+    top_k: Annotated[int, typer.Option(min=1, help="How many labels to show.")] = _SHOWN,
     with_options: Annotated[
         bool, typer.Option("--with-options", help="Show the model the answer options in the input's options column.")
     ] = False,
@@ -64,8 +67,8 @@ def classify(
     min_accuracy: Annotated[
         str,
         typer.Option(
-            help="Abstain below the confidence whose answers are right this often (0.95 or 0.99) on new questions like "
-            "the validation rows."
+            help="Abstain below the confidence above which this share of answers is right on new questions like the "
+            "validation rows (0.95; 0.99 where the model has that threshold)."
         ),
     ] = "",
     min_in_scope: Annotated[
@@ -84,7 +87,10 @@ def classify(
         ),
     ] = "none",
     explain: Annotated[
-        bool, typer.Option("--explain", help="Show which words changed the answer; costs about ten answers each.")
+        bool,
+        typer.Option(
+            "--explain", help="Show which words changed the answer; costs about 9 classifications on average."
+        ),
     ] = False,
     question_column: QuestionColumn = "",
     options_column: OptionsColumn = "",
@@ -142,6 +148,8 @@ def classify(
         raise SubjectwiseError("--prior-correction needs --input; a single question has no mix of subjects.")
     if min_confidence and min_accuracy:
         raise SubjectwiseError("Give --min-confidence or --min-accuracy, not both.")
+    if input_file and top_k != _SHOWN:
+        raise SubjectwiseError("--top-k is for questions on the command line; answers to a file have all scores.")
     if ray and not (input_file and output):
         raise SubjectwiseError("--ray needs --input FOLDER and --output FOLDER.")
     if ray and spelling:
@@ -191,7 +199,7 @@ def classify(
     target = Path(output) if output else None
     rows = check_request(path, target, options, csv_encoding)
     classifier, decision = load()
-    options = replace(options, with_options=with_options or classifier.reads_options, decision=decision)
+    options = replace(options, options_if_any=classifier.reads_options, decision=decision)
     counts = BulkCounts()
     if target is None:
         for answers in classify_rows(classifier, path, options, counts):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from subjectwise.cli.options import BaseName, Device, Dtype, Engine, Spelling
+from subjectwise.errors import SubjectwiseError
 
 PREDICTOR_HELP = (
     "shipped, a model folder, a Hub name, zero-shot:BASE, few-shot:BASE, "
@@ -69,6 +71,7 @@ def evaluate(
     from subjectwise.utils.progress import progress_bar
 
     folder = Path(data) if (Path(data) / "manifest.json").is_file() else None
+    _check_of_folder(context, ("question_column", "label_column") if folder else ("split", "kind"), folder)
     training_rows = train_on or folder
     known = open_split(training_rows) if training_rows else None
     if folder:
@@ -105,3 +108,12 @@ def evaluate(
         typer.echo(json.dumps(evaluation.report.to_dict()))
     else:
         print_report(evaluation.report)
+
+
+def _check_of_folder(context: typer.Context, others: Sequence[str], folder: Path | None) -> None:
+    """Raise SubjectwiseError where an option was given that is for a file, or for a split folder, and not for this."""
+    for name in others:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            what = "a labelled file, and --data is a split folder" if folder else "a split folder, and --data is a file"
+            raise SubjectwiseError(f"--{name.replace('_', '-')} is for {what}; leave it out.")

@@ -139,7 +139,7 @@ def own_min_in_scope(classifier: QuestionClassifier) -> float:
 
 
 def confidence_for_accuracy(classifier: QuestionClassifier, accuracy: str) -> float:
-    """Return the confidence that reached `accuracy`, such as "0.95", on the model's validation set.
+    """Return the model's threshold for an accuracy, such as "0.95", on new questions like its validation rows.
 
     Raises:
         SubjectwiseError: the model has no threshold for it.

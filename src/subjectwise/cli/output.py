@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 import sys
 from collections.abc import Sequence
@@ -28,8 +27,10 @@ def typed_command(context: typer.Context) -> str:
 
 def json_text(content: object) -> str:
     """Return `content` as one line of JSON that standard output can show: with escapes where it lacks a character."""
-    text = json.dumps(content, ensure_ascii=False, default=str)
-    return text if _can_show(text) else json.dumps(content, default=str)
+    from subjectwise.utils.json_records import json_text as strict_json
+
+    text = strict_json(content)
+    return text if _can_show(text) else strict_json(content, ensure_ascii=True)
 
 
 def _can_show(text: str) -> bool:

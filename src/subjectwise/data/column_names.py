@@ -74,5 +74,6 @@ def _check_delimiter(names: Sequence[str], wanted: Sequence[str], location: str)
         if delimiter != "," and any(delimiter in name and {*name.split(delimiter)} & {*wanted} for name in names):
             shown = "\\t" if delimiter == "\t" else delimiter
             raise DataError(
-                f"{location} looks separated by {plural}; give --delimiter '{shown}', or save it with commas."
+                f"{location} looks separated by {plural}; give --delimiter '{shown}' where the command has it, "
+                "or save it with commas."
             )

@@ -90,17 +90,22 @@ def load_mixture(path: Path, sources: Mapping[str, str] | None = None) -> Mixtur
         raise DataError(f"{path} has the unknown key {unknown[0]!r}; the known keys are 'kinds' and 'seed'.")
     given = dict(sources or {})
     if unknown := sorted(set(given) - set(content["kinds"])):
-        raise DataError(f"{path} has no kind {unknown[0]!r}; its kinds are {', '.join(content['kinds'])}.")
+        raise DataError(f"{path} has no kind {unknown[0]!r}; its kinds are {', '.join(map(str, content['kinds']))}.")
+    seed = content.get("seed", 42)
+    if not isinstance(seed, int) or isinstance(seed, bool) or seed < 0:
+        raise DataError(f"{path}: seed is {seed!r}; it must be a whole number of 0 or more.")
     kinds = {}
     for name, values in content["kinds"].items():
-        values = dict(values) | ({"source": given[name]} if name in given else {})
+        if not isinstance(values, dict | None):
+            raise DataError(f"{path}: kind {name!r} must have settings, as 'key: value' lines.")
+        values = dict(values or {}) | ({"source": given[name]} if name in given else {})
         if "source" not in values:
             raise DataError(f"{path}: kind {name!r} has no source; give one with --source {name}=PATH.")
         try:
             kinds[str(name)] = build_settings(KindSettings, values, f"{name}.")
         except RecipeError as error:
             raise DataError(f"{path}: {error}") from error
-    return Mixture(kinds, int(content.get("seed", 42)), path.name, path.parent)
+    return Mixture(kinds, seed, path.name, path.parent)
 
 
 @dataclass(frozen=True)
@@ -161,19 +166,36 @@ def _read_kind(name: str, settings: KindSettings, mixture: Mixture) -> _KindRows
         return _read_split_folder(name, open_split(source))
     fair = _fair_labels(mixture.folder / settings.also_by) if settings.also_by else {}
     read = _KindRows([], [], [], [])
+    conditions = [_condition(name, text) for text in settings.test_where]
+    met, columns = set[tuple[str, str]](), set[str]()
     for example, (location, table_row) in zip(read_examples(source), source_rows(source), strict=True):
         row = table_row.cells
         also = tuple(str(label) for label in row.get("also") or fair.get(str(row.get(settings.also_column)), ()) or ())
         label = OUT_OF_SCOPE if settings.out_of_scope else example.label
         also = tuple(other for other in also if other != label)
-        split = settings.only or _given_split(settings, row)
+        columns.update(row)
+        meets = [pair for pair in conditions if str(row.get(pair[0])) == pair[1]]
+        met.update(meets)
+        split = settings.only or ("test" if meets else "")
         kind = settings.test_kind if split == "test" and settings.test_kind else name
         read.examples.append(replace(example, row_id=f"{name}/{example.row_id}", label=label, kind=kind, also=also))
         read.splits.append(split)
         read.groups.append(_values(row, settings.group, location) or f"row {len(read.groups)}")
         read.caps.append(label if settings.cap_by == "label" else _values(row, (settings.cap_by,), location))
         read.credits.append(_values(row, (settings.credit_by,), location) if settings.credit_by else "")
+    if unmet := [f"{column}={value}" for column, value in conditions if (column, value) not in met]:
+        raise DataError(f"{source} has no row with {unmet[0]}, which test_where of kind {name!r} names.")
+    if settings.also_by and settings.also_column not in columns:
+        raise DataError(f"{source} has no column {settings.also_column!r}, which also_column of kind {name!r} names.")
     return read
+
+
+def _condition(kind: str, text: str) -> tuple[str, str]:
+    """Return column and value of a condition of `test_where`."""
+    column, equals, value = text.partition("=")
+    if not equals:
+        raise DataError(f"test_where of kind {kind!r} has {text!r}; write column=value.")
+    return column, value
 
 
 def _read_split_folder(name: str, data: SplitFolder) -> _KindRows:
@@ -190,15 +212,6 @@ def _values(row: Row, columns: Sequence[str], location: str) -> str:
     if missing:
         raise DataError(f"{location} has a row without the column {missing[0]!r}.")
     return " / ".join(str(row[column]) for column in columns)
-
-
-def _given_split(settings: KindSettings, row: Row) -> str:
-    """Return "test" for the rows of `test_where`, and "" for those whose split is drawn."""
-    for condition in settings.test_where:
-        column, _, value = condition.partition("=")
-        if str(row.get(column)) == value:
-            return "test"
-    return ""
 
 
 def _fair_labels(path: Path) -> dict[str, list[str]]:

@@ -14,6 +14,7 @@ from subjectwise.data.table_formats import DATA_FORMATS, TEXT_FORMATS, TableRow,
 from subjectwise.errors import DataError, QuestionError
 from subjectwise.records import Example
 from subjectwise.types import Row
+from subjectwise.utils.hub_download import is_hub_name
 from subjectwise.utils.optional_dependencies import require
 
 MMLU_PRO = "TIGER-Lab/MMLU-Pro"
@@ -61,8 +62,12 @@ def source_rows(source: str, delimiter: str = "") -> Iterator[tuple[str, TableRo
             yield from ((str(file), row) for row in open_table(file, delimiter=delimiter).rows)
     elif is_stream(path) or path.suffix.lower() in TEXT_FORMATS or path.exists():
         yield from ((source, row) for row in open_table(path, delimiter=delimiter).rows)
-    else:
+    elif is_hub_name(source):
         yield from ((source, TableRow(number, row)) for number, row in enumerate(_hub_rows(source), start=1))
+    else:
+        raise DataError(
+            f"Unknown file or folder {source}; give an existing one, or owner/name of a data set on the Hub."
+        )
 
 
 def read_examples(source: str, columns: Columns = Columns(), delimiter: str = "") -> list[Example]:

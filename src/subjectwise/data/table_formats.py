@@ -150,7 +150,10 @@ def _stdin_lines(stream: TextIO) -> Iterator[str]:
 
 
 def _split(line: str, delimiter: str) -> list[str]:
-    return next(csv.reader([line], delimiter=delimiter), [])
+    try:
+        return next(csv.reader([line], delimiter=delimiter), [])
+    except csv.Error:  # longer than any cell of a table, or with a carriage return inside
+        return [line]
 
 
 def _open_text(location: str, lines: Iterator[str]) -> Table:

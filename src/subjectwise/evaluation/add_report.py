@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePath
+from pathlib import Path
 
 from subjectwise.errors import DataError
 from subjectwise.evaluation.report_files import REPORT_FILE, read_report
@@ -17,10 +18,14 @@ from subjectwise.evaluation.report_schema import (
     ScopeMetrics,
 )
 from subjectwise.models.model_config import ModelConfig, read_config, write_config
+from subjectwise.predictors import CASCADES
 from subjectwise.statistics.significance import Metrics
 from subjectwise.types import JsonObject
 from subjectwise.utils.atomic_files import file_sha256
 from subjectwise.utils.json_records import to_json
+
+# A path from the root, also behind `--data=`, `-o` or `cascade:`, of Windows too.
+_ABSOLUTE_PATH = re.compile(r"(?:^|(?<=[=:+])|(?<=^-\w))(?:[A-Za-z]:)?[/\\][^=:+]*")
 
 _LISTED = 3  # labels of lowest F1
 
@@ -98,6 +103,8 @@ def add_report(folder: Path, report: Path) -> ModelConfig:
     """
     config = read_config(folder)
     measured = read_report(report / REPORT_FILE)
+    if measured.predictor.partition(":")[0] in CASCADES:
+        raise DataError(f"{report} was measured with a cascade; a card has the language model's own measurements.")
     if measured.model_sha256 != file_sha256(folder / config.weights_file):
         raise DataError(f"{report} was measured with another model than {folder}; evaluate this one.")
     kept = to_json(KeptReport.of(measured))
@@ -108,7 +115,12 @@ def add_report(folder: Path, report: Path) -> ModelConfig:
 
 
 def _rows_key(kept: JsonObject) -> tuple[object, ...]:
-    return tuple(kept["data"].get(key) for key in ("manifest_sha256", "split", "with_options"))
+    keys = ("manifest_sha256", "split", "with_options", "prior_correction", "rows")
+    return tuple(kept["data"].get(key) for key in keys)
+
+
+def _last_part(path: re.Match[str]) -> str:
+    return re.split(r"[/\\]", path[0].rstrip("/\\"))[-1]
 
 
 def _without_paths(command: str) -> str:
@@ -117,4 +129,4 @@ def _without_paths(command: str) -> str:
         words = shlex.split(command)
     except ValueError:
         return ""
-    return shlex.join(PurePath(word).name if PurePath(word).is_absolute() else word for word in words)
+    return shlex.join(_ABSOLUTE_PATH.sub(_last_part, word) for word in words)

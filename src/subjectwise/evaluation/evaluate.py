@@ -25,7 +25,7 @@ from subjectwise.evaluation.robustness import robustness
 from subjectwise.labels import LabelSet
 from subjectwise.question_classifier import QuestionClassifier
 from subjectwise.records import Example, Question, Scored, show_options
-from subjectwise.statistics.calibration import correct_prior
+from subjectwise.statistics.calibration import check_prior_correction, correct_prior
 from subjectwise.statistics.fair_labels import rows_in_scope
 from subjectwise.statistics.significance import measure
 from subjectwise.types import FloatArray, IntArray, Progress
@@ -117,6 +117,7 @@ def evaluate(
     # 1) The rows, and the labels in the order of the predictor's columns.
     every = _spread(rows.examples, limit)
     labels = [str(label) for label in predictor.classes_]
+    check_prior_correction(prior_correction, len(every))
     belongs = rows_in_scope(every, labels)
     examples = [example for example, known in zip(every, belongs, strict=True) if known]
     if not examples:

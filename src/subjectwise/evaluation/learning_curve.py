@@ -78,8 +78,9 @@ def learning_curve(
         require("peft", "train")
     rows = split_rows(data, split)
     curve = _opened(output, _empty_curve(learner, rows, settings, base, command))
+    write_learning_curve(output / LEARNING_CURVE_FILE, curve)  # so that no other curve takes over what is begun here
     done = {(point.rows, point.seed) for point in curve.points}
-    for size in sorted(wanted):
+    for size in sorted(set(wanted)):
         for seed in seeds:
             if (size, seed) in done:
                 continue

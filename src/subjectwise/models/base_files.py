@@ -76,7 +76,8 @@ def base_files(name: str, revision: str | None = None, hub: HubOptions = ANY_HUB
         folder = hub.download(name, _BASE_FILES, revision)
     except HubError as error:
         raise BaseModelError(
-            f"{name} is not in the local cache and the Hub cannot be reached; give a folder, or use {EMBEDDED!r}."
+            f"{name} is not in the local cache, and could not be downloaded from the Hub ({error}); give a folder, or "
+            f"use {EMBEDDED!r}."
         ) from error
     weights = sorted(folder.glob("*.safetensors"))
     if not weights:

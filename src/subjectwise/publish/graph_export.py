@@ -15,7 +15,6 @@ from torch import Tensor
 
 from subjectwise.models.base_model import is_encoder
 from subjectwise.types import FloatArray, IntArray, LanguageModel
-from subjectwise.utils.openvino_import import import_openvino
 from subjectwise.utils.optional_dependencies import require
 
 ONNX_FILE = "model.onnx"
@@ -118,7 +117,7 @@ def write_openvino(model: LanguageModel, folder: Path, half: bool = False) -> Gr
         folder: existing.
         half: whether the weights are stored in 16 bits.
     """
-    openvino = import_openvino()
+    from subjectwise.utils.openvino_import import openvino
 
     ids = torch.ones(2, 7, dtype=torch.long)
     with _quiet(), torch.inference_mode():
@@ -135,7 +134,7 @@ def write_openvino(model: LanguageModel, folder: Path, half: bool = False) -> Gr
 
 def load_openvino(folder: Path, threads: int = 0) -> Graph:
     """Load `openvino_model.xml` and compile it for the CPU in float32, with `threads` threads (0 for all cores)."""
-    openvino = import_openvino()
+    from subjectwise.utils.openvino_import import openvino
 
     settings = {"INFERENCE_PRECISION_HINT": "f32", **({"INFERENCE_NUM_THREADS": threads} if threads else {})}
     compiled = openvino.Core().compile_model(folder / OPENVINO_FILE, "CPU", settings)

@@ -93,6 +93,7 @@ def push(folder: Path, name: str, *, private: bool = True, message: str = "", to
     """
     from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled
+    from huggingface_hub.errors import HTTPError as HttpClientError  # type: ignore[attr-defined]
 
     plan = plan_upload(folder, name)
     api = HfApi(token=token)
@@ -111,6 +112,6 @@ def push(folder: Path, name: str, *, private: bool = True, message: str = "", to
     except HfHubHTTPError as error:
         reason = " ".join(str(error.server_message or error).split())[:200]
         raise OutputError(f"Cannot upload to {name}: the Hub refused: {reason}") from error
-    except OSError as error:
+    except (HttpClientError, OSError) as error:
         raise OutputError(f"Cannot reach the Hub ({type(error).__name__}); try again later.") from error
     return replace(plan, url=str(done.commit_url))

@@ -148,7 +148,9 @@ def _interval(metric: Mapping[str, float] | None, scale: float, digits: int) -> 
 
 
 def _rows_name(data: Mapping[str, Any]) -> str:
-    return f"{data['protocol']} {data['split']}, {_options_shown(data)}"
+    corrected = data.get("prior_correction", "none")
+    shown = f"{data['protocol']} {data['split']}, {_options_shown(data)}"
+    return shown if corrected == "none" else f"{shown}, prior correction {corrected}"
 
 
 def _options_shown(data: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ from subjectwise.question_classifier import QuestionClassifier
 from subjectwise.records import MAX_CHARACTERS, Question
 from subjectwise.serving.subject_descriptions import label_descriptions
 from subjectwise.types import JsonObject
+from subjectwise.utils.clean_text import clean_text
 
 # Fields of a report that mean nothing to a reader elsewhere.
 _PRIVATE = ("command", "before")
@@ -74,7 +75,7 @@ class LoadedModel:
             return text[len(text) - count :] if from_left else text[:count]
 
         def fits(count: int) -> bool:
-            return not kept(count).strip() or not self.classifier.encode([Question(kept(count))])[0].truncated
+            return not clean_text(kept(count)) or not self.classifier.encode([Question(kept(count))])[0].truncated
 
         low, high = 0, min(len(text), MAX_CHARACTERS)
         if fits(high):
@@ -153,7 +154,7 @@ def load_model(
     Raises:
         SubjectwiseError: it cannot be loaded; the sentence may name a folder of this machine.
     """
-    name = name or default_name(labels)
+    name = name or default_name(labels, base)
     classifier = load_answering_predictor(name, labels, base=base, compute=compute, spelling=spelling)
     model = describe(classifier, _public(name), sentences=sentences)
     if model.device == "cuda":

@@ -22,6 +22,14 @@ class QuestionText:
     options: Sequence[str] = ()
 
 
+def check_number(texts: Sequence[object], most: int) -> None:
+    """Raise Refusal where there are no texts, or more than `most`."""
+    if not texts:
+        raise EmptyText("There is no question; give at least one.")
+    if len(texts) > most:
+        raise TooLarge(f"There are {len(texts)} questions; the limit is {most}.")
+
+
 def read_questions(texts: Sequence[QuestionText], most: int) -> list[Question]:
     """Return texts and their options as questions.
 
@@ -32,10 +40,7 @@ def read_questions(texts: Sequence[QuestionText], most: int) -> list[Question]:
     Raises:
         Refusal: one of them cannot be read, or there are none or too many.
     """
-    if not texts:
-        raise EmptyText("There is no question; give at least one.")
-    if len(texts) > most:
-        raise TooLarge(f"There are {len(texts)} questions; the limit is {most}.")
+    check_number(texts, most)
     questions = []
     for number, given in enumerate(texts, start=1):
         which = f"Question {number}: " if len(texts) > 1 else ""

@@ -10,7 +10,7 @@ from subjectwise.records import Prediction
 from subjectwise.types import JsonObject
 
 _EXAMPLE = "How do neurons transmit signals?"
-_LABELS: list[JsonValue] = [{"label": "biology", "score": 0.685}, {"label": "psychology", "score": 0.171}]
+_LABELS: list[JsonValue] = [{"label": "biology", "score": 0.8277}, {"label": "psychology", "score": 0.0671}]
 
 
 class _Strict(BaseModel):
@@ -123,7 +123,11 @@ class QuestionsRequest(_Strict):
     )  # fmt: skip
     multi_label: bool = Field(False, description="Several labels where the model is unsure.")
     explain: bool = Field(False, description="Which words changed the answer; for a few questions per request.")
-    sentence: bool = Field(False, description="With explain: a guess at a reason, written by the base; takes seconds.")
+    sentence: bool = Field(
+        False,
+        description="With explain: a guess at a reason, written by the model folder's sentence adapter, or by the base "
+        "where there is none; takes seconds.",
+    )
 
 
 class ModelName(BaseModel):
@@ -163,12 +167,12 @@ class Results(BaseModel):
         json_schema_extra={
             "examples": [
                 {
-                    "model": {"name": "shipped", "version": "fe65e323adc1"},
+                    "model": {"name": "shipped", "version": "38b50f0e7c1f"},
                     "request_id": "3f2b",
                     "results": [
                         {
-                            "question": _EXAMPLE, "label": "biology", "score": 0.685,
-                            "scores": {"biology": 0.685, "psychology": 0.171},
+                            "question": _EXAMPLE, "label": "biology", "score": 0.8277,
+                            "scores": {"biology": 0.8277, "psychology": 0.0671},
                             "label_mass": 0.999, "top": _LABELS,
                         }
                     ],
@@ -209,7 +213,10 @@ class ModelFacts(BaseModel):
     labels: list[DescribedLabel]
     prompt: JsonObject | None
     temperature: float
-    thresholds: dict[str, float] = Field(description="The confidence from which on that share of answers was right.")
+    thresholds: dict[str, float] = Field(
+        description="The confidence above which that share of answers is right on new questions like the validation "
+        "rows, with a probability of 95 %."
+    )
     min_in_scope: float | None = Field(
         description="The probability of belonging to any label below which few questions are; null where it has none."
     )

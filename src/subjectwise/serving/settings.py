@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,8 +49,8 @@ class ServerSettings:
 
     def __post_init__(self) -> None:
         for name, value in (("--max-waiting", self.limits.waiting), ("--deadline", self.limits.deadline)):
-            if not value > 0:
-                raise SubjectwiseError(f"{name} is {value}; it must be above 0.")
+            if not 0 < value < math.inf:
+                raise SubjectwiseError(f"{name} is {value}; it must be a number above 0.")
         if any(not _fits_a_header(key) for key in self.api_keys):
             raise SubjectwiseError(f"An API key needs at least {SHORTEST_KEY} characters, in ASCII and without spaces.")
 

@@ -1,4 +1,4 @@
-"""Train the second adapter of a model, which writes the sentence of an explanation, from reasons that people wrote."""
+"""Train the second adapter of a model, which writes the sentence of an explanation, from a file of reasons."""
 
 from __future__ import annotations
 

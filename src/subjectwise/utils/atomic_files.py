@@ -73,6 +73,8 @@ def new_folder(path: Path, replace: bool = False) -> Iterator[Path]:
                 file.chmod(mode if file.is_dir() else mode & 0o666)
                 _flush(file)
             _flush(temporary)
+            if not replace:
+                check_new(path, empty_folder=True)  # what another process wrote meanwhile stays
             old = temporary.with_name(f"{temporary.name}.old")
             if path.exists():
                 path.rename(old)
@@ -85,15 +87,16 @@ def new_folder(path: Path, replace: bool = False) -> Iterator[Path]:
 
 @contextmanager
 def new_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it to `path` at the end, or remove it after an error.
+    """Yield an empty temporary file beside `path`; rename it to `path` at the end, or remove it after an error.
 
     Raises:
         OutputError: `path` cannot be written, or the disk is full. Other errors of the caller's own work pass
             unchanged.
     """
+    temporary = _temporary(path)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _temporary(path)
+        temporary.touch()
     try:
         with _full_disk(path):
             yield temporary

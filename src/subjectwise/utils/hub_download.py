@@ -59,6 +59,11 @@ class HubError(Exception):
 ANY_HUB = HubOptions()
 
 
+def is_hub_name(name: str) -> bool:
+    """Return whether a name can be one on the Hub, such as `user/model`, rather than a path."""
+    return name.count("/") == 1 and not name.startswith((".", "/", "~"))
+
+
 def local_folder(
     name: str | Path,
     what: str,
@@ -84,7 +89,7 @@ def local_folder(
             raise error_class(f"{name} is a folder on this machine, which has no revisions; leave out the revision.")
         return path
     text = str(name)
-    if text.count("/") != 1 or text.startswith((".", "/", "~")):
+    if not is_hub_name(text):
         raise error_class(f"Unknown {what} {name}; give an existing folder, or a name on the Hub.")
     try:
         return hub.download(text, patterns, revision)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields, is_dataclass
 from functools import cache
@@ -20,6 +22,24 @@ _NAMES = {float: "a number", int: "a whole number", str: "text", bool: "true or 
 
 class FieldError(ValueError):
     """A value that does not fit the field it is for; the message names the field, as in `data.rows is missing`."""
+
+
+def json_text(value: object, *, ensure_ascii: bool = False) -> str:
+    """Return a value as JSON: null for NaN and infinity, and text for what else it lacks, such as dates."""
+    try:
+        return json.dumps(value, ensure_ascii=ensure_ascii, default=str, allow_nan=False)
+    except ValueError:
+        return json.dumps(_finite(value), ensure_ascii=ensure_ascii, default=str)
+
+
+def _finite(value: object) -> object:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
 
 
 def from_json(cls: type[_T], value: object, path: str = "") -> _T:

@@ -1,4 +1,4 @@
-"""Importing OpenVINO without its converter of models, which reports each import to its makers over the network."""
+"""OpenVINO, imported without its converter of models, which reports each import to its makers over the network."""
 
 from __future__ import annotations
 
@@ -6,23 +6,20 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from types import ModuleType
 from typing import Any
 
 _CONVERTER, _REPORTS = "openvino.tools.ovc", "openvino_telemetry"
 
 
-def import_openvino() -> ModuleType:
-    """Return OpenVINO; the first import of a process leaves its converter to who asks for `openvino.convert_model`.
+def import_openvino() -> None:
+    """Import OpenVINO; the first import of a process leaves its converter to who asks for `openvino.convert_model`.
 
     Nothing is sent, and the import takes a third less time. Where it was imported before, it is as it was.
     """
-    if "openvino" in sys.modules:
-        return sys.modules["openvino"]
-    with _missing(_CONVERTER):
-        openvino = import_module("openvino")
-    vars(openvino)["__getattr__"] = _converter  # as PEP 562 has it
-    return openvino
+    if "openvino" not in sys.modules:
+        with _missing(_CONVERTER):
+            module = import_module("openvino")
+        vars(module)["__getattr__"] = _converter  # as PEP 562 has it
 
 
 def _converter(name: str) -> Any:
@@ -43,3 +40,9 @@ def _missing(name: str) -> Iterator[None]:
     finally:
         if absent:
             del sys.modules[name]
+
+
+import_openvino()
+import openvino  # noqa: E402
+
+__all__ = ["openvino"]

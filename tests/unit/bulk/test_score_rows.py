@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,16 @@ def test_rows_of_json_without_options(tmp_path: Path) -> None:
     assert first.probabilities == third.probabilities != second.probabilities
     with pytest.raises(DataError, match="no column for the options"):
         open_input(write_lines(path, [{"text": "a"}]), options)
+
+
+def test_options_are_read_where_there_are_any(tmp_path: Path) -> None:
+    """A model that was trained to see options answers a file without them too."""
+    options = BulkOptions(options_if_any=True)
+    without = scored(write_lines(tmp_path / "a.jsonl", [{"text": "a"}]), options)
+    first, second = scored(write_lines(tmp_path / "b.jsonl", [{"text": "a"}, {"text": "a", "choices": ["x"]}]), options)
+    assert without[0].probabilities == first.probabilities != second.probabilities
+    with pytest.raises(DataError, match="has no column 'wahl'"):
+        open_input(tmp_path / "a.jsonl", replace(options, options_column="wahl"))
 
 
 def test_a_column_without_a_name_is_not_the_options(tmp_path: Path) -> None:

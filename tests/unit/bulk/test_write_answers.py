@@ -81,9 +81,9 @@ def test_csv_begins_with_a_byte_order_mark_where_that_is_requested(tmp_path: Pat
     assert plain.startswith(b"question\r\n") and excel == b"\xef\xbb\xbf" + plain
 
 
-def test_json_lines_keep_characters(tmp_path: Path) -> None:
-    rows: list[Row] = [{"question": "größer 什么 \x0c \u2028"}, {"n": float("inf")}]
-    assert written(tmp_path / "a.jsonl", rows) == rows
+def test_json_lines_keep_characters_and_are_json(tmp_path: Path) -> None:
+    rows: list[Row] = [{"question": "größer 什么 \x0c \u2028"}, {"n": float("inf"), "m": [float("nan")]}]
+    assert written(tmp_path / "a.jsonl", rows) == [rows[0], {"n": None, "m": [None]}]  # JSON has no such numbers
     assert len((tmp_path / "a.jsonl").read_bytes().splitlines()) == 2
 
 

@@ -6,11 +6,13 @@ import inspect
 import subprocess
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import pytest
 
 from helpers.commands import run_command
-from subjectwise.cli.app import COMMANDS, build_app
+from subjectwise.cli.app import COMMANDS, build_app, main
+from subjectwise.data import table_formats
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -56,3 +58,16 @@ assert not {"numpy", "yaml", "torch", "openvino"} & {*sys.modules}
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_an_interrupted_command_says_how_to_go_on(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(table_formats, "_stdin_lines", interrupt)
+    with pytest.raises(SystemExit) as ended:
+        main(["classify", "--model", str(tiny_model), "--input", "-"])
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "Interrupted. Run the same command again to continue.\n"

@@ -146,6 +146,14 @@ def test_the_same_seed_gives_the_same_rows(folder: Path) -> None:
         ("kinds: {a: {source: written.jsonl, weight: 0}}", "weight is 0.0; it must be above 0"),
         ("kinds: {a: {source: written.jsonl, only: dev}}", "only is 'dev'"),
         ("kinds: {a: {source: written.jsonl, group: [theme]}}", "a row without the column 'theme'"),
+        ("kinds: {a: }", "kind 'a' has no source"),
+        ("kinds: {a: 3}", "kind 'a' must have settings"),
+        ("kinds: {a: {source: written.jsonl}}\nseed: abc", "seed is 'abc'; it must be a whole number"),
+        ("kinds: {a: {source: written.jsonl, test_where: [topic]}}", "has 'topic'; write column=value"),
+        (
+            "kinds: {a: {source: written.jsonl, test_where: ['topik=x']}}",
+            "has no row with topik=x, which",
+        ),
         ("kinds: {a: {source: nothing.jsonl, group: [label]}}", "'a' has 1 groups; a mixture needs at least 10"),
     ],
 )

@@ -227,3 +227,8 @@ def test_a_pipe_of_the_shell() -> None:
 def test_a_file_that_the_shell_opened() -> None:
     with (FAULTS / "bom.jsonl").open() as stream:
         assert cells(open_table(Path(f"/dev/fd/{stream.fileno()}"))) == TWO
+
+
+def test_a_first_line_longer_than_any_cell(monkeypatch: pytest.MonkeyPatch) -> None:
+    [row] = cells(from_stdin(monkeypatch, "x" * 140_000 + "\n"))
+    assert len(str(row["question"])) == 140_000

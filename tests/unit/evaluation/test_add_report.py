@@ -16,6 +16,7 @@ from subjectwise.evaluation.add_report import add_report
 from subjectwise.evaluation.evaluate import evaluate, split_rows
 from subjectwise.evaluation.report_files import write_evaluation
 from subjectwise.models.model_config import read_config
+from subjectwise.publish.model_card import render_card
 
 
 @pytest.fixture
@@ -62,10 +63,40 @@ def test_a_kept_command_has_no_path_of_this_machine(folder: Path, reports: Path)
     assert kept["command"] == "subjectwise evaluate model --data 'my split' --output test"
 
 
+@pytest.mark.parametrize(
+    ("typed", "kept"),
+    [
+        ("evaluate cascade:/home/ann/m+/home/ann/m --data=/home/ann/split -o/home/ann/r",
+         "evaluate cascade:m+m --data=split -or"),
+        ("evaluate zero-shot:owner/base --data rows/test", "evaluate zero-shot:owner/base --data rows/test"),
+        ("evaluate 'C:\\Users\\ann\\my model'", "evaluate 'my model'"),
+    ],
+)  # fmt: skip
+def test_paths_of_this_machine_within_words(folder: Path, reports: Path, tmp_path: Path, typed: str, kept: str) -> None:
+    other = Path(shutil.copytree(reports / "test", tmp_path / "other"))
+    (other / "report.json").write_text(json.dumps({**read(other / "report.json"), "command": typed}))
+    assert add_report(folder, other).results["reports"][0]["command"] == kept
+
+
+def test_another_prior_or_fewer_rows_are_another_report(folder: Path, reports: Path, tmp_path: Path) -> None:
+    add_report(folder, reports / "test")
+    content = read(reports / "test/report.json")
+    for changes in ({"prior_correction": "match"}, {"rows": 5}):
+        other = Path(shutil.copytree(reports / "test", tmp_path / "-".join(changes)))
+        (other / "report.json").write_text(json.dumps({**content, "data": {**content["data"], **changes}}))
+        add_report(folder, other)
+    assert len(read_config(folder).results["reports"]) == 3
+    assert "prior correction match" in render_card(read_config(folder))
+
+
 def test_reports_that_are_refused(folder: Path, reports: Path, tmp_path: Path) -> None:
     before = (folder / "subjectwise.json").read_text()
     with pytest.raises(DataError, match="Cannot read"):
         add_report(folder, tmp_path)
+    pair = Path(shutil.copytree(reports / "test", tmp_path / "pair"))
+    (pair / "report.json").write_text(json.dumps({**read(pair / "report.json"), "predictor": "cascade:a+b"}))
+    with pytest.raises(DataError, match="was measured with a cascade"):
+        add_report(folder, pair)
     other = Path(shutil.copytree(reports / "test", tmp_path / "other"))
     content = read(other / "report.json")
     (other / "report.json").write_text(json.dumps({**content, "model_sha256": "0" * 64}))

@@ -10,6 +10,7 @@ import pytest
 from helpers.tiny_models import TINY_SETTINGS
 from subjectwise.data.split import open_split
 from subjectwise.errors import DataError, OutputError, SubjectwiseError
+from subjectwise.evaluation import learning_curve as module
 from subjectwise.evaluation.evaluate import split_rows
 from subjectwise.evaluation.learning_curve import draw_rows, learning_curve
 from subjectwise.evaluation.learning_curve_schema import LearningCurvePoint
@@ -68,6 +69,25 @@ def test_an_interrupted_curve_is_continued(split_folder: Path, tmp_path: Path) -
         learning_curve("baseline:majority", data, [12], [1], tmp_path)
     with pytest.raises(OutputError, match="curve of another learner or of other data"):
         learning_curve("baseline:tfidf-svm", data, [12], [1], tmp_path, split="validation")
+
+
+def test_a_curve_without_points_is_no_other_curve(
+    split_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = open_split(split_folder)
+
+    def stop(*args: object, **kwargs: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "evaluate", stop)
+        with pytest.raises(KeyboardInterrupt):
+            learning_curve("baseline:tfidf-svm", data, [12], [1], tmp_path)
+    with pytest.raises(OutputError, match="curve of another learner or of other data"):
+        learning_curve("baseline:majority", data, [12], [1], tmp_path)
+    everything = len(data.examples("train"))
+    curve = learning_curve("baseline:tfidf-svm", data, [0, everything], [1], tmp_path)
+    assert [point.rows for point in curve.points] == [everything]
 
 
 def test_a_curve_of_0_1_0_is_continued(split_folder: Path, tmp_path: Path) -> None:

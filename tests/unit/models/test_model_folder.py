@@ -118,7 +118,7 @@ def test_missing_bases_are_one_sentence(folder: Path, tmp_path: Path, monkeypatc
     for base, part in [
         ("./nowhere", "Unknown folder ./nowhere"),
         ("nowhere.gguf", "Unknown file nowhere.gguf"),
-        ("nobody/nothing-of-the-kind", "not in the local cache and the Hub cannot be reached"),
+        ("nobody/nothing-of-the-kind", "not in the local cache, and could not be downloaded from the Hub"),
     ]:
         with pytest.raises(BaseModelError, match=part):
             load_model(folder, base=base)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import shutil
+import socket
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -121,6 +122,12 @@ def test_a_refusal_is_one_sentence(hub: FakeHub, folder: Path, monkeypatch: pyte
     assert finished.stderr.startswith("Error: Cannot upload to me/subjects: the Hub refused: ")
     assert "You may not write here" in finished.stderr
     assert "Traceback" not in finished.stderr and hub.files == {}
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    with monkeypatch.context() as patch:  # nothing listens there any more
+        patch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{port}")
+        finished = run_command("push", folder, "me/subjects", "--upload")
+    assert finished.returncode == 1 and "Error: Cannot reach the Hub (" in finished.stderr
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     finished = run_command("push", folder, "me/subjects", "--upload")
     assert finished.returncode == 1 and "HF_HUB_OFFLINE is set" in finished.stderr

@@ -14,6 +14,8 @@ from subjectwise.serving.settings import ServerSettings, collect_api_keys, read_
     ("changes", "part"),
     [
         ({"limits": Limits(deadline=0)}, "--deadline is 0"),
+        ({"limits": Limits(deadline=float("inf"))}, "--deadline is inf"),
+        ({"limits": Limits(deadline=float("nan"))}, "--deadline is nan"),
         ({"limits": Limits(waiting=0)}, "--max-waiting is 0"),
         ({"api_keys": ("short",)}, "at least 8 characters"),
         ({"api_keys": ("long-enough", "two words long")}, "without spaces"),

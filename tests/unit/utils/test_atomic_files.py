@@ -42,6 +42,27 @@ def test_a_file_keeps_its_old_content_after_an_error(tmp_path: Path) -> None:
     assert [file.name for file in tmp_path.iterdir()] == ["a.json"]
 
 
+def test_what_appears_meanwhile_is_kept(tmp_path: Path) -> None:
+    def write() -> None:
+        with new_folder(tmp_path / "out") as folder:
+            (folder / "file").write_text("mine")
+            (tmp_path / "out").mkdir(exist_ok=True)
+            (tmp_path / "out/theirs").write_text("x")
+
+    with pytest.raises(OutputError, match="already exists"):
+        write()
+    assert [path.name for path in tmp_path.rglob("*")] == ["out", "theirs"]
+
+
+def test_a_file_that_cannot_be_begun_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: Path) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "touch", refuse)
+    with pytest.raises(OutputError, match="Cannot write .*out: Permission denied"), new_file(tmp_path / "out"):
+        raise AssertionError("nothing can be written")
+
+
 def test_a_full_disk_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="Cannot write .*: the disk is full"), writing(tmp_path / "a"):
         raise OSError(errno.ENOSPC, "No space left on device")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any
 
 import pytest
 
-from subjectwise.utils.json_records import FieldError, from_json, to_json
+from subjectwise.utils.json_records import FieldError, from_json, json_text, to_json
 
 
 @dataclass(frozen=True)
@@ -91,3 +92,10 @@ def test_the_content_itself_may_be_wrong() -> None:
         from_json(Part, [1])
     with pytest.raises(FieldError, match="rows is missing"):
         from_json(Whole, {})
+
+
+def test_numbers_that_json_lacks_are_null() -> None:
+    row = {"a": float("nan"), "b": [1.5, float("inf"), {"c": -float("inf")}], "d": (2, "ü"), "e": date(2026, 1, 2)}
+    text = json_text(row)
+    assert text == '{"a": null, "b": [1.5, null, {"c": null}], "d": [2, "ü"], "e": "2026-01-02"}'
+    assert json_text("ü", ensure_ascii=True) == '"\\u00fc"'

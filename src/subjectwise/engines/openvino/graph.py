@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import openvino as ov
-from openvino import opset13 as ops
 
 from subjectwise.engines.openvino.weights import FINAL_NORM, DecoderWeights
 from subjectwise.types import Float32Array
 from subjectwise.utils.bfloat16 import round_to_halves
+from subjectwise.utils.openvino_import import openvino as ov
+
+ops = ov.opset13
 
 # Marks a conversion of weights that OpenVINO shall not carry out before it compiles and stores them.
 _KEPT = "decompression_0"

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import openvino as ov
 
 from subjectwise.errors import BaseModelError
+from subjectwise.utils.openvino_import import openvino as ov
 
 # What is computed in.
 FLOAT32, BFLOAT16 = "float32", "bfloat16"

@@ -57,6 +57,7 @@ def open_reports(folder: Path, main: str = "") -> ReportFolder:
     if not reports:
         raise DataError(f"{folder} has no {REPORT_FILE}; write one with 'subjectwise evaluate --output'.")
     curves = [read_learning_curve(path) for path in _find(folder, LEARNING_CURVE_FILE)]
+    curves = [curve for curve in curves if curve.points]  # one that has just begun has none
     chosen = _choose(reports, main, folder)
     others = [report for report in reports if report is not chosen]
     return ReportFolder(chosen, others, _held_out(chosen, others), [curve for curve in curves if curve.points])

@@ -16,7 +16,7 @@ from subjectwise.records import MAX_CHARACTERS, Prediction
 from subjectwise.serving.answering import Answer, AnswerOptions
 from subjectwise.serving.error_responses import Refusal, Stopping, Untokenizable
 from subjectwise.serving.inference_service import InferenceService, service_of
-from subjectwise.serving.request_questions import QuestionText
+from subjectwise.serving.request_questions import QuestionText, check_number
 from subjectwise.serving.routes.documented_errors import ASKING, refusals
 from subjectwise.serving.schemas import Info, LabelScore, PredictRequest, RootRequest, label_scores
 from subjectwise.types import JsonObject
@@ -54,6 +54,7 @@ async def _predict(request: Request, body: PredictRequest, raw: bool) -> tuple[l
     metrics = service.metrics.tei
     metrics.begin(body.single)
     try:
+        check_number(body.texts, service.settings.most_questions)
         texts = [QuestionText(await _cut(service, text, body)) for text in body.texts]
         options = AnswerOptions(whole=body.truncate is False)
         answer = await service.answer(request, service.read(texts), options)

@@ -101,6 +101,15 @@ def test_a_text_that_is_too_long_is_cut_where_the_client_says(changes: dict[str,
         check_refused(refused, 422, "truncation_direction")
 
 
+def test_what_cannot_be_read_is_refused_before_it_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    fake = FakeClassifier()
+    with serving_fake(fake) as client:
+        direction = {"truncation_direction": "Right"}
+        check_refused(client.post("/predict", json={"inputs": "\u0007", **direction}), 400, kind="empty")
+        monkeypatch.setattr(LoadedModel, "cut", lambda *_: pytest.fail("cut before it was counted"))
+        check_refused(client.post("/predict", json={"inputs": [["a"]] * 129, **direction}), 413)
+
+
 def test_what_fits_is_not_cut(client: httpx.Client, loaded: LoadedModel) -> None:
     assert loaded.cut(QUESTION, from_left=True) == QUESTION
     long = " ".join([QUESTION] * 200)
