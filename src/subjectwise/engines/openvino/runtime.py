@@ -125,6 +125,8 @@ def _settings(precision: str) -> dict[str, object]:
     return {
         "INFERENCE_PRECISION_HINT": {FLOAT32: "f32", BFLOAT16: "bf16"}[precision],
         "PERFORMANCE_HINT": "LATENCY",
+        # Else every process of one thread would compute on the same processor as all others.
+        "ENABLE_CPU_PINNING": False,
         "INFERENCE_NUM_THREADS": thread_count(),
     }
 
