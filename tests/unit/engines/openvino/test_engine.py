@@ -29,6 +29,7 @@ from subjectwise.labels import LabelSet
 from subjectwise.models.compiled_base import load_compiled_base
 from subjectwise.models.label_scores import score_rows
 from subjectwise.models.lora import merge_adapter
+from subjectwise.utils.openvino_import import openvino as ov
 
 pytestmark = requires_openvino
 
@@ -65,6 +66,27 @@ def test_in_bfloat16_it_is_close(
     plain, fast = base.plain_scores(), base.score(engine)
     np.testing.assert_allclose(np.exp(fast.log_probs), np.exp(plain.log_probs), atol=0.03)
     assert np.abs(fast.log_probs - plain.log_probs).max() > 1e-5
+
+
+def test_processes_of_one_thread_do_not_share_a_processor(
+    tiny_base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    read: list[Any] = []
+    imported = runtime.core().import_model
+
+    def keep(*arguments: Any) -> Any:
+        read.append(imported(*arguments))
+        return read[-1]
+
+    monkeypatch.setattr(runtime, "core", lambda: SimpleNamespace(
+        import_model=keep, compile_model=ov.Core().compile_model, get_property=ov.Core().get_property
+    ))  # fmt: skip
+    prompted_base(tiny_base, LABEL_SETS["fourteen"], questions=3).engine(OPENVINO)
+    assert len(read) == 2
+    for compiled in read:
+        assert compiled.get_property("ENABLE_CPU_PINNING") is False
+        assert compiled.get_property("INFERENCE_NUM_THREADS") == 1
 
 
 @pytest.mark.parametrize(
