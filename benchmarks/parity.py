@@ -2,7 +2,8 @@
 
     python benchmarks/parity.py QUESTIONS.parquet [--count 2000] [--dtype auto float32]
 
-Prints one JSON object: the share of equal labels, and the gaps of probabilities, the largest of each question.
+Prints one JSON object: the share of equal labels, and the gaps of probabilities, the largest of each question. Writes
+it to benchmarks/results/parity.json.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import json
 import sys
 
 import numpy as np
+from common import write_results
 from tqdm import tqdm
 
 from subjectwise.data.read_table import read_examples
@@ -69,6 +71,7 @@ def main() -> None:
     expected = plain_probabilities(questions)
     results = {dtype: compare(expected, openvino_probabilities(questions, dtype)) for dtype in arguments.dtype}
     about = {"questions": len(questions), "machine": machine_description(), "versions": library_versions()}
+    write_results("parity.json", {**about, "openvino": results})
     json.dump({**about, "openvino": results}, sys.stdout, indent=2)
 
 

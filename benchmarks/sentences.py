@@ -5,8 +5,8 @@
 On reasons whose questions are test rows of the mixture, evenly spaced. `content`: the share of sentences that name a
 content word of the question; `no repetition`: no content word but those of the label stands in it more than once;
 `no other label`: it names none of the other labels; `own words`: it is more than a list of evidence, which stands in
-for a sentence that names another label or says nothing; `NLL`: of a token of the reason that was written by hand, in
-nats. Prints 30 of them, unselected. Writes benchmarks/results/sentences.json. Ten minutes on two cores.
+for a sentence that names another label or says nothing; `NLL`: of a token of the reason in the data, in nats.
+Prints 30 of them, unselected. Writes benchmarks/results/sentences.json. Ten minutes on two cores.
 """
 
 from __future__ import annotations

@@ -101,7 +101,7 @@ def classify_file(
         source = open_input(path, options)
         answering = make_answering(classifier, source.question_column, options)
         columns = {"question_column": source.question_column, "options_column": source.options_column}
-        depends_on = {**run, **columns, "with_options": options.with_options, "explain": options.explain}
+        depends_on = {**run, **columns, "with_options": options.shows_options, "explain": options.explain}
         counts = unfinished.resume(source, depends_on, options.keep_going)
         if counts.rows and on_progress:
             on_progress(counts.rows)

@@ -78,7 +78,7 @@ class AnswerBatches:
         names = batch.column_names
         question_column = find_column(names, "question", self._options.question_column, "the dataset")
         options_column = ""
-        if self._options.with_options or self._options.options_if_any:
+        if self._options.shows_options:
             needed, given = self._options.with_options, self._options.options_column
             options_column = find_column(names, "options", given, "the dataset", required=needed)
         rows = [TableRow(number, cells) for number, cells in enumerate(batch.to_pylist(), 1)]

@@ -68,6 +68,8 @@ def classify_folder(
     tables = [(path, name) for path, name in list_tables(pattern) if not is_below(path, output)]
     finished = set(list_files(output))
     run = {**model.identity(), **asdict(replace(options, keep_going=False)), "csv_encoding": csv_encoding}
+    run["with_options"] = options.shows_options
+    del run["options_if_any"]  # so that runs which an earlier version began go on
     _check_run(output, run, finished)
     waiting = [
         (path, f"{output.rstrip('/')}/{output_name(name)}")

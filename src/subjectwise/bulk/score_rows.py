@@ -51,6 +51,11 @@ class BulkOptions:
     keep_going: bool = False
     explain: bool = False
 
+    @property
+    def shows_options(self) -> bool:
+        """Whether options are read at all; where there is no column of them, that is an error or not."""
+        return self.with_options or self.options_if_any
+
 
 @dataclass(frozen=True)
 class ScoredRow:
@@ -138,23 +143,19 @@ def open_input(path: Path, options: BulkOptions) -> InputRows:
         first = list(_first_readable(table.rows, CHUNK))
         rows, samples = chain(first, table.rows), [list(row.cells) for row in first if not row.problem]
 
-    def find(role: str, given: str) -> str:
+    def find(role: str, given: str, required: bool = True) -> str:
         every = list(dict.fromkeys(name for names in samples for name in names))
         for names in samples if not given else ():
             if name := find_column(names, role, "", table.location, required=False):
                 return name
-        # Where no row can be read, there is nothing to find a column in.
-        return find_column(every, role, given, table.location) if every else given or USUAL_NAMES[role][0]
-
-    def find_options() -> str:
-        if options.with_options or (options.options_if_any and options.options_column):
-            return find("options", options.options_column)
-        names = (find_column(each, "options", "", table.location, required=False) for each in samples)
-        return next(filter(None, names), "") if options.options_if_any else ""
+        if not every:  # where no row can be read, there is nothing to find a column in
+            return given or USUAL_NAMES[role][0]
+        return find_column(every, role, given, table.location, required=required)
 
     return InputRows(
         table.location, rows, find("question", options.question_column),
-        find_options(), table.columns, table.row_count,
+        find("options", options.options_column, options.with_options) if options.shows_options else "",
+        table.columns, table.row_count,
     )  # fmt: skip
 
 

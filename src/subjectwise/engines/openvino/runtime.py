@@ -19,7 +19,8 @@ from subjectwise.utils.openvino_import import openvino as ov
 # What is computed in.
 FLOAT32, BFLOAT16 = "float32", "bfloat16"
 
-# Passes that copy weights, arranged for the processor: the first, and the first of another kind of length.
+# Passes after which pages of the file are given back: the first copies the weights, arranged for the processor. Later
+# ones read some of them again and again.
 _FIRST_PASSES = 2
 
 # How often the pages of a file that is being read back are released, in seconds.

@@ -52,7 +52,7 @@ function limits(facts, reports) {
   else if (scope) said.push(`Of requests that belong to no subject it notices ${percent(scope.flagged.value)}; of questions it takes ${percent(scope.questions_flagged.value)} for such.`);
   if (facts.prompt?.max_tokens) said.push(`It reads ${facts.prompt.max_tokens} tokens of a question; of a longer one the middle is cut out.`);
   for (const [target, threshold] of Object.entries(facts.thresholds)) {
-    said.push(`On its validation rows ${percent(Number(target), 0)} of the answers were right at a probability of ${percent(threshold, 0)} or more; other kinds of questions may do worse.`);
+    said.push(`At a probability of ${percent(threshold, 0)} or more at least ${percent(Number(target), 0)} of the answers are right on questions like its validation rows; other kinds of questions may do worse.`);
   }
   if (!facts.measured.validation) said.push("Its probabilities were not measured on validation rows, so do not take them for calibrated.");
   if (facts.warning) said.push(facts.warning);
